@@ -1,0 +1,1 @@
+"""Federated, privacy-preserving recommendation."""

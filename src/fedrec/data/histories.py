@@ -1,0 +1,90 @@
+"""Each user's items in order of time: the form in which recommenders and metrics see data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+IntArray = NDArray[np.int64]
+CsrMatrix = sp.csr_array
+
+
+@dataclass(frozen=True)
+class Histories:
+    """A ragged array: row `u` is `items[indptr[u]:indptr[u + 1]]`, oldest first.
+
+    indptr: (num_users + 1,) int64. items: (num_events,) int64 positions in a catalogue of `num_items`.
+    An item may occur several times in a row.
+    """
+
+    indptr: IntArray
+    items: IntArray
+    num_items: int
+
+    def __post_init__(self) -> None:
+        self.indptr.flags.writeable = False
+        self.items.flags.writeable = False
+
+    @staticmethod
+    def from_lists(rows: list[list[int]], num_items: int) -> Histories:
+        """One row for each list of item positions."""
+        indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+        flat = np.array([item for row in rows for item in row], dtype=np.int64)
+        return Histories(indptr, flat, num_items)
+
+    @property
+    def num_users(self) -> int:
+        """Number of rows."""
+        return len(self.indptr) - 1
+
+    @property
+    def num_events(self) -> int:
+        """Number of entries in all rows."""
+        return len(self.items)
+
+    @property
+    def lengths(self) -> IntArray:
+        """(num_users,) events of each user."""
+        return np.diff(self.indptr)
+
+    @property
+    def rows(self) -> IntArray:
+        """(num_events,) the user of each event."""
+        return np.repeat(np.arange(self.num_users), self.lengths)
+
+    @property
+    def ages(self) -> IntArray:
+        """(num_events,) how many later events its user has: 0 for the newest."""
+        return np.repeat(self.indptr[1:], self.lengths) - 1 - np.arange(self.num_events)
+
+    def row(self, user: int) -> IntArray:
+        """The items of one user, oldest first."""
+        return self.items[self.indptr[user] : self.indptr[user + 1]]
+
+    def select(self, users: IntArray) -> Histories:
+        """The rows of `users`, in that order."""
+        lengths = self.lengths[users]
+        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        offsets = np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)
+        return Histories(indptr, self.items[np.repeat(self.indptr[users], lengths) + offsets], self.num_items)
+
+    def keep(self, mask: NDArray[np.bool_]) -> Histories:
+        """The events where `mask` (num_events,) is true; every user stays, perhaps with an empty row."""
+        counts = np.bincount(self.rows[mask], minlength=self.num_users)
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return Histories(indptr, self.items[mask], self.num_items)
+
+    def newest(self, count: int) -> Histories:
+        """At most the `count` newest events of each user."""
+        return self.keep(self.ages < count)
+
+    def binary(self) -> CsrMatrix:
+        """(num_users, num_items) float64 CSR with 1.0 wherever a user has the item, however often."""
+        ones = np.ones(self.num_events)
+        matrix = sp.csr_array((ones, self.items, self.indptr), shape=(self.num_users, self.num_items))
+        matrix.sum_duplicates()
+        matrix.data[:] = 1.0
+        return matrix
