@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,43 @@ from numpy.typing import NDArray
 from fedrec.errors import ContributionError
 
 Float64Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """A contribution on its fixed-point grid, in two's complement: what is masked, sent and added.
+
+    u32: (num_u32,) uint32, coordinates whose sum fits 32 bits. u64: (num_u64,) uint64, all others.
+    """
+
+    u32: NDArray[np.uint32]
+    u64: NDArray[np.uint64]
+
+    def __post_init__(self) -> None:
+        for name, array, dtype in (("u32", self.u32, np.uint32), ("u64", self.u64, np.uint64)):
+            if array.dtype != dtype or array.ndim != 1:
+                raise ContributionError(
+                    f"Expected {name} to be a vector of {dtype.__name__}, got {array.dtype} {array.shape}."
+                )
+
+    @classmethod
+    def zeros(cls, num_u32: int, num_u64: int) -> Words:
+        """The neutral element of `add`."""
+        return cls(np.zeros(num_u32, np.uint32), np.zeros(num_u64, np.uint64))
+
+    def copy(self) -> Words:
+        """The same words in memory of their own."""
+        return Words(self.u32.copy(), self.u64.copy())
+
+
+def add(left: Words, right: Words) -> Words:
+    """Coordinate-wise sum modulo 2^32 and 2^64. Raises ContributionError where the lengths differ."""
+    if left.u32.size != right.u32.size or left.u64.size != right.u64.size:
+        raise ContributionError(
+            f"Expected segments of equal length, got {left.u32.size} and {right.u32.size} words of 32 bits, "
+            f"{left.u64.size} and {right.u64.size} of 64; sum only what was encoded under one plan."
+        )
+    return Words(left.u32 + right.u32, left.u64 + right.u64)
 
 
 @dataclass(frozen=True)
@@ -72,7 +109,7 @@ class Layout:
 
     def prefixed(self, prefix: str) -> Layout:
         """The same blocks with `prefix/` before each name, so that several layouts can be joined."""
-        return Layout(tuple(Block(f"{prefix}/{b.name}", b.shape, b.user_l2, b.user_max, b.resolution) for b in self.blocks))
+        return Layout(tuple(replace(block, name=f"{prefix}/{block.name}") for block in self.blocks))
 
 
 @dataclass(frozen=True)
@@ -103,6 +140,16 @@ class Contribution:
             )
 
 
+def joined(parts: Mapping[str, Contribution]) -> Contribution:
+    """Several contributions of the same users as one, each under its prefix; `Total.part` takes them apart."""
+    layout = Layout(())
+    values: dict[str, Float64Array] = {}
+    for prefix, contribution in parts.items():
+        layout = layout.join(contribution.layout.prefixed(prefix))
+        values |= {f"{prefix}/{name}": value for name, value in contribution.values.items()}
+    return Contribution(layout, values, max(c.num_users for c in parts.values()))
+
+
 @dataclass(frozen=True)
 class Total:
     """The released sum of the contributions of `num_clients` clients. Nothing about any one of them is in it."""
@@ -113,7 +160,8 @@ class Total:
 
     def part(self, prefix: str) -> Total:
         """The blocks that `Layout.prefixed(prefix)` made, under their own names again."""
-        blocks = [b for b in self.layout.blocks if b.name.startswith(prefix + "/")]
-        strip = len(prefix) + 1
-        layout = Layout(tuple(Block(b.name[strip:], b.shape, b.user_l2, b.user_max, b.resolution) for b in blocks))
-        return Total(layout, {b.name[strip:]: self.values[b.name] for b in blocks}, self.num_clients)
+        start = prefix + "/"
+        blocks = [block for block in self.layout.blocks if block.name.startswith(start)]
+        layout = Layout(tuple(replace(block, name=block.name.removeprefix(start)) for block in blocks))
+        values = {block.name.removeprefix(start): self.values[block.name] for block in blocks}
+        return Total(layout, values, self.num_clients)

@@ -1,0 +1,5 @@
+"""The command `fedrec`."""
+
+from fedrec.cli.app import main
+
+__all__ = ["main"]

@@ -81,10 +81,15 @@ class Histories:
         """At most the `count` newest events of each user."""
         return self.keep(self.ages < count)
 
+    def weighted(self, weights: NDArray[np.float64]) -> CsrMatrix:
+        """(num_users, num_items) CSR of one weight per event (num_events,); a repeated item has their sum."""
+        shape = (self.num_users, self.num_items)
+        matrix = sp.csr_array((weights, self.items, self.indptr), shape=shape, copy=True)
+        matrix.sum_duplicates()
+        return matrix
+
     def binary(self) -> CsrMatrix:
         """(num_users, num_items) float64 CSR with 1.0 wherever a user has the item, however often."""
-        ones = np.ones(self.num_events)
-        matrix = sp.csr_array((ones, self.items, self.indptr), shape=(self.num_users, self.num_items))
-        matrix.sum_duplicates()
+        matrix = self.weighted(np.ones(self.num_events))
         matrix.data[:] = 1.0
         return matrix

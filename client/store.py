@@ -1,0 +1,123 @@
+"""A tenant's own folder: its rows, its results, its private state. Nothing in it is ever put into a message.
+
+<store>/rows/          the tenant's interactions and its copy of the public catalogue (Parquet)
+<store>/results.json   what each recommender did for the tenant's own users
+<store>/assortment.npy which items of the catalogue it sells, if not all
+<store>/test-read      there once the test was looked at: from then on nothing is chosen any more
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flwr.app import Context
+from numpy.typing import NDArray
+
+from fedrec.data import Dataset, Fold, Split, leave_last_out, split_at
+from fedrec.errors import ConfigError, Refusal
+from fedrec.files import write_text
+from fedrec.messages import Holdout
+
+ROWS, ASSORTMENT, RESULTS, TEST_READ = "rows", "assortment.npy", "results.json", "test-read"
+
+
+@dataclass(frozen=True)
+class TenantStore:
+    """The folder of one tenant."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The tenant's name: that of its folder."""
+        return self.folder.name
+
+    def dataset(self) -> Dataset:
+        """The tenant's rows. Read once a process."""
+        return _dataset(self.folder)
+
+    def split(self, holdout: Holdout) -> Split:
+        """The tenant's rows with validation and test held out by the rule of the run."""
+        return _split(self.folder, holdout.rule, holdout.starts)
+
+    def test_fold(self, holdout: Holdout) -> Fold:
+        """What was held out for the one look at the end."""
+        return _test_fold(self.folder, holdout.rule, holdout.starts)
+
+    def assortment(self) -> NDArray[np.bool_] | None:
+        """(num_items,) the items that this tenant sells; None if it is the whole catalogue."""
+        path = self.folder / ASSORTMENT
+        return np.load(path, allow_pickle=False) if path.exists() else None
+
+    def results(self) -> dict[str, Any]:
+        """`{arm: {label: summary}}` as written by `add_result`."""
+        path = self.folder / RESULTS
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+    def add_result(self, arm: str, label: str, summary: dict[str, Any]) -> None:
+        """Keep what a recommender did for this tenant's test users."""
+        results = self.results()
+        results.setdefault(arm, {})[label] = summary
+        write_text(self.folder / RESULTS, json.dumps(results, indent=1, sort_keys=True))
+
+    def read_test(self) -> None:
+        """Note that the held-out test items have been looked at."""
+        write_text(self.folder / TEST_READ, "the test was read: no hyper-parameter may be chosen any more\n")
+
+    def check_choosing_allowed(self) -> None:
+        """Raises Refusal once the test was read."""
+        if (self.folder / TEST_READ).exists():
+            raise Refusal("test-already-read", "the test was read in this run; start a new run to choose again")
+
+
+def create_store(folder: Path, dataset: Dataset, assortment: NDArray[np.bool_] | None = None) -> TenantStore:
+    """Write a tenant's rows, and which items it sells, into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    dataset.write(folder / ROWS)
+    if assortment is not None:
+        np.save(folder / ASSORTMENT, assortment, allow_pickle=False)
+    return TenantStore(folder)
+
+
+def open_store(context: Context) -> TenantStore:
+    """The store of the node that `context` belongs to.
+
+    A SuperNode names it (`--node-config 'store="/path"'`); Flower's simulation numbers its nodes and gets the folder
+    of all stores from the run (`stores`), in alphabetical order.
+    """
+    named = context.node_config.get("store")
+    if named is not None:
+        folder = Path(str(named))
+    elif "partition-id" in context.node_config and "stores" in context.run_config:
+        folders = sorted(p for p in Path(str(context.run_config["stores"])).iterdir() if p.is_dir())
+        folder = folders[int(context.node_config["partition-id"])]
+    else:
+        raise ConfigError("This node has no tenant store; start it with --node-config 'store=\"/path/to/tenant\"'.")
+    if not (folder / ROWS).is_dir():
+        raise ConfigError(f"No tenant rows in {folder}; expected a folder '{ROWS}' written by fedrec.")
+    return TenantStore(folder)
+
+
+@lru_cache(maxsize=64)
+def _dataset(folder: Path) -> Dataset:
+    return Dataset.read(folder / ROWS)
+
+
+@lru_cache(maxsize=64)
+def _split(folder: Path, rule: str, starts: tuple[int, int] | None) -> Split:
+    dataset = _dataset(folder)
+    if rule == "leave-last-out":
+        return leave_last_out(dataset.histories())
+    if starts is None:
+        raise ConfigError("A split by time needs the moments at which validation and test begin (evaluation.starts).")
+    return split_at(dataset, *starts, new_users=True)
+
+
+@lru_cache(maxsize=64)
+def _test_fold(folder: Path, rule: str, starts: tuple[int, int] | None) -> Fold:
+    return _split(folder, rule, starts).open_test()

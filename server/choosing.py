@@ -1,0 +1,67 @@
+"""Hyper-parameters that a configuration leaves open are chosen on validation, by a federated metric sum."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedrec.config import ModelConfig, Value
+from fedrec.errors import ConfigError
+from fedrec.messages import Params
+from fedrec.models import ClosedForm, create, parameters_of
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One recommender with one choice of its hyper-parameters."""
+
+    label: str
+    model: str
+    params: Params
+
+    @property
+    def algorithm(self) -> ClosedForm:
+        """The recommender itself."""
+        return create(self.model, self.params)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The best candidate of a recommender, and what each candidate reached on validation."""
+
+    candidate: Candidate
+    scores: tuple[tuple[Params, float], ...]
+
+    @property
+    def validation(self) -> float:
+        """What the best candidate reached."""
+        return max(score for _, score in self.scores)
+
+
+def candidates_of(model: ModelConfig) -> tuple[Candidate, ...]:
+    """Every combination of the listed values, in the order of the configuration. Raises ConfigError for a wrong one."""
+    lists = {key: value if isinstance(value, list) else [value] for key, value in model.parameters.items()}
+    empty = [key for key, values in lists.items() if not values]
+    if empty:
+        raise ConfigError(f"models.{model.name}.{empty[0]}: expected at least one value to choose from, got [].")
+    options = [
+        parameters_of(create(model.name, {key: _value(v) for key, v in zip(lists, values, strict=True)}))
+        for values in itertools.product(*lists.values())
+    ]
+    if len(options) == 1:
+        return (Candidate(model.name, model.name, options[0]),)
+    return tuple(Candidate(f"{model.name}:{index}", model.name, params) for index, params in enumerate(options))
+
+
+def best(options: Sequence[Candidate], headline: dict[str, float]) -> Chosen:
+    """The candidate with the highest validation score; the earlier one of equals, or the first if none was scored."""
+    scored = [option for option in options if option.label in headline]
+    top = max(scored, key=lambda option: headline[option.label]) if scored else options[0]
+    final = Candidate(top.model, top.model, top.params)
+    return Chosen(final, tuple((option.params, headline[option.label]) for option in scored))
+
+
+def _value(value: Value) -> Value | None:
+    """TOML has no null; the text "none" stands for it."""
+    return None if value == "none" else value

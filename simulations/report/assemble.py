@@ -1,0 +1,177 @@
+"""The report of a run, from what the server wrote and, in a simulation, from each tenant's folder."""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fedrec.client.store import TenantStore
+from fedrec.config import Config
+from fedrec.data import SOURCES, Dataset
+from fedrec.messages import Holdout
+from fedrec.server.run import RESULTS
+from fedrec.simulations.report.schema import (
+    Data,
+    Measure,
+    ModelCard,
+    Privacy,
+    Report,
+    Result,
+    Round,
+    Tenant,
+    TenantResult,
+)
+
+TITLES = {
+    "popularity": "Popularity",
+    "markov": "Markov chain",
+    "item_knn": "Item-kNN",
+    "user_knn": "User-kNN",
+    "ease": "EASE",
+    "pca": "PCA",
+    "als": "Implicit ALS",
+    "content_knn": "Content-kNN",
+}
+
+
+def assemble(
+    config: Config,
+    folder: Path,
+    dataset: Dataset,
+    stores: Sequence[TenantStore],
+    holdout: Holdout,
+    seconds: dict[str, float],
+) -> Report:
+    """The report of the run in `folder`."""
+    server = json.loads((folder / "server" / RESULTS).read_text(encoding="utf-8"))
+    left_out = sum(store.split(holdout).left_out_of_test for store in stores)
+    return Report(
+        name=config.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seed=config.seed,
+        command="fedrec " + " ".join(sys.argv[1:]),
+        versions=_versions(),
+        headline=config.evaluation.headline,
+        data=_data(config, dataset, len(stores), left_out),
+        arms=[arm for arm in config.federation.arms if arm in server["results"]],
+        models=[_card(card) for card in server["models"]],
+        results=_results(server["results"]),
+        chosen=server["chosen"],
+        tenants=[_tenant(store, holdout, config.evaluation.headline, server["chosen"]) for store in stores],
+        rounds=_rounds(folder / "server" / "events.jsonl"),
+        privacy=_privacy(),
+        seconds=seconds,
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
+
+
+def _versions() -> dict[str, str]:
+    packages = ("fedrec", "flwr", "numpy", "scipy", "torch")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _data(config: Config, dataset: Dataset, tenants: int, left_out: int) -> Data:
+    source = SOURCES.get(config.data.dataset or "")
+    arguments = ", ".join(f"{key}={value}" for key, value in config.tenants.arguments.items())
+    return Data(
+        name=dataset.name,
+        users=dataset.num_users,
+        items=dataset.num_items,
+        events=dataset.num_events,
+        tenants=tenants,
+        split=f"{config.tenants.split}({arguments})",
+        holdout=config.evaluation.holdout,
+        users_left_out=left_out,
+        licence=source.licence if source else None,
+    )
+
+
+def _card(card: Mapping[str, Any]) -> ModelCard:
+    candidates = [{**c["parameters"], "validation": c["validation"]} for c in card["candidates"]]
+    return ModelCard(
+        name=card["name"],
+        title=TITLES.get(card["model"], card["model"]),
+        scope=card["scope"],
+        parameters=card["parameters"],
+        candidates=candidates,
+    )
+
+
+def _results(results: Mapping[str, Mapping[str, Any]]) -> list[Result]:
+    return [
+        Result(arm=arm, model=label, slices={name: _measures(part) for name, part in slices.items()})
+        for arm, models in results.items()
+        for label, slices in models.items()
+    ]
+
+
+def _measures(part: Mapping[str, Mapping[str, Any]]) -> dict[str, Measure]:
+    return {metric: Measure(**figures) for metric, figures in part.items() if figures["mean"] is not None}
+
+
+def _tenant(store: TenantStore, holdout: Holdout, headline: str, chosen: str) -> Tenant:
+    dataset = store.dataset()
+    results = [
+        TenantResult(arm=arm, model=label, metrics=_means(result["slices"]["all"]))
+        for arm, models in store.results().items()
+        for label, result in models.items()
+    ]
+    local = _own_best(store, results)
+    federated = next((r for r in results if (r.arm, r.model) == ("federated", chosen)), None)
+    return Tenant(
+        name=store.name,
+        users=dataset.num_users,
+        test_users=store.test_fold(holdout).num_users,
+        events=dataset.num_events,
+        results=results,
+        best_local=local.model if local else None,
+        best_federated=federated.model if federated else None,
+        gain=_gain(local, federated, headline),
+    )
+
+
+def _means(part: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    return {metric: figures["mean"] for metric, figures in part.items() if figures["mean"] is not None}
+
+
+def _own_best(store: TenantStore, results: Sequence[TenantResult]) -> TenantResult | None:
+    """What the tenant would use alone: the recommender that did best on its own validation."""
+    alone = store.results().get("local", {})
+    if not alone:
+        return None
+    label = max(alone, key=lambda name: alone[name]["validation"])
+    return next(r for r in results if (r.arm, r.model) == ("local", label))
+
+
+def _gain(local: TenantResult | None, federated: TenantResult | None, headline: str) -> float | None:
+    if local is None or federated is None or not local.metrics.get(headline) or headline not in federated.metrics:
+        return None
+    return federated.metrics[headline] / local.metrics[headline] - 1
+
+
+def _rounds(path: Path) -> list[Round]:
+    events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [
+        Round(number=event["round"], **{key: event[key] for key in Round.model_fields if key in event})
+        for event in events
+        if event["event"] == "round-end"
+    ]
+
+
+def _privacy() -> Privacy:
+    return Privacy(
+        noise="none",
+        masks="none",
+        statement=(
+            "No noise was added and nothing was masked in this run: the server could read each tenant's sums. "
+            "Rows, ids of users and per-user results stayed in the tenants' folders. Sums over few users can "
+            "reveal them; no differential privacy is claimed."
+        ),
+    )

@@ -1,0 +1,139 @@
+"""`report.json`: what a run did, in a form that programs can read.
+
+The file names its schema version; a reader refuses a version it does not know. Everything in the report of a
+real federation is a released sum; the per-tenant part exists only where the tenants' own results are at hand,
+which is in a simulation or at the tenant itself.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA = "fedrec.report/1"
+
+
+class Frozen(BaseModel):
+    """Immutable, and closed against unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Measure(Frozen):
+    """A mean over `users`, with a bootstrap interval where one was computed."""
+
+    mean: float
+    users: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Result(Frozen):
+    """One recommender under one arm: slice -> metric -> measure."""
+
+    arm: str
+    model: str
+    slices: dict[str, dict[str, Measure]]
+
+
+class ModelCard(Frozen):
+    """A recommender with the hyper-parameters that were used, and how each candidate did on validation."""
+
+    name: str
+    title: str
+    scope: str  # "federated" or "tenant": whether anything about it crosses the wire
+    parameters: dict[str, float | int | str | bool | None]
+    candidates: list[dict[str, float | int | str | bool | None]] = []
+
+
+class TenantResult(Frozen):
+    """One recommender under one arm, on one tenant's own test users."""
+
+    arm: str
+    model: str
+    metrics: dict[str, float]
+
+
+class Tenant(Frozen):
+    """One tenant's own view. Never sent: a simulation reads it from the tenant's folder."""
+
+    name: str
+    users: int
+    test_users: int
+    events: int
+    results: list[TenantResult]
+    best_local: str | None  # best on the tenant's own validation: what it would use alone
+    best_federated: str | None  # the federation's choice on validation
+    gain: float | None  # relative change of the headline metric on test, `best_federated` to `best_local`
+
+
+class Sent(Frozen):
+    """One block that left each client, with the bound that a single user has on it."""
+
+    block: str
+    shape: list[int]
+    bits: int  # of one number on the wire
+    resolution: float
+    user_l2: float
+
+
+class Round(Frozen):
+    """One exchange with all clients."""
+
+    number: int
+    phase: str  # "choose", "final" or "test"
+    action: str  # what was asked: statistics or an arm to score
+    clients: int
+    failed: dict[str, str]  # node -> reason
+    bytes_up: int  # per client, mean
+    bytes_down: int  # per client, mean
+    seconds: float
+    sent: list[Sent] = []
+
+
+class Data(Frozen):
+    """What was federated."""
+
+    name: str
+    users: int
+    items: int
+    events: int
+    tenants: int
+    split: str
+    holdout: str
+    users_left_out: int
+    licence: str | None = None
+
+
+class Privacy(Frozen):
+    """Which steps of the release pipeline were on, in words that a privacy officer can check.
+
+    A step counts as off unless the run says that it was on, so a forgotten flag never claims a protection.
+    """
+
+    noise: str
+    masks: str
+    statement: str
+    noise_on: bool = False
+    masks_on: bool = False
+
+
+class Report(Frozen):
+    """The whole file."""
+
+    schema_version: str = SCHEMA
+    name: str
+    created: str
+    seed: int
+    command: str
+    versions: dict[str, str]
+    headline: str  # the metric that rankings and gains refer to, e.g. "NDCG@10"
+    data: Data
+    arms: list[str]
+    models: list[ModelCard]
+    chosen: str | None = None  # the federated recommender that did best on validation, which a tenant gets
+    results: list[Result]
+    tenants: list[Tenant]
+    rounds: list[Round]
+    privacy: Privacy
+    seconds: dict[str, float]
+    peak_memory_bytes: int

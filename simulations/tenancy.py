@@ -1,0 +1,68 @@
+"""From one dataset to tenants that each have a folder of their own, as they would in a real federation."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import numpy as np
+
+from fedrec.client.store import TenantStore, create_store
+from fedrec.config import SYNTHETIC, Config, DataConfig, TenantsConfig
+from fedrec.data import SPLITS, Dataset, Marketplace, fetch, marketplace
+from fedrec.errors import ConfigError
+
+OWN_ASSORTMENT = {"by_item_category", "by_store"}
+"""Splits whose tenants sell only what has been bought from them; the others all sell the whole catalogue."""
+
+
+def load_dataset(data: DataConfig, seed: int) -> Dataset:
+    """The rows that a configuration names; generated rows follow from `seed`."""
+    if data.dataset == SYNTHETIC:
+        return marketplace(_market(data), seed)
+    if data.dataset is not None:
+        return fetch(data.dataset)
+    assert data.path is not None  # DataConfig has checked that one of the two is given
+    return Dataset.from_files(
+        data.path,
+        data.catalogue,
+        data.users,
+        columns=data.columns,
+        duplicates=data.duplicates,
+        unknown_items=data.unknown_items,
+    )
+
+
+def _market(data: DataConfig) -> Marketplace:
+    try:
+        return Marketplace(**data.synthetic)  # type: ignore[arg-type]  # checked by Marketplace itself
+    except TypeError as error:
+        raise ConfigError(f"data.synthetic: {error}; see fedrec.data.Marketplace for what there is.") from error
+
+
+def split_tenants(dataset: Dataset, tenants: TenantsConfig, seed: int) -> dict[str, Dataset]:
+    """Tenant name -> rows. Raises ConfigError for an unknown split or argument."""
+    if tenants.split not in SPLITS:
+        raise ConfigError(f"tenants.split: no split '{tenants.split}'; known: {', '.join(SPLITS)}.")
+    function = SPLITS[tenants.split]
+    known = [name for name in inspect.signature(function).parameters if name != "dataset"]
+    unknown = sorted(set(tenants.arguments) - set(known))
+    if unknown:
+        takes = ", ".join(known) or "nothing"
+        raise ConfigError(f"tenants: '{tenants.split}' does not take '{unknown[0]}'; it takes: {takes}.")
+    arguments = {"seed": seed} | tenants.arguments if "seed" in known else tenants.arguments
+    try:
+        return function(dataset, **arguments)
+    except TypeError as error:
+        raise ConfigError(f"tenants: {error}; '{tenants.split}' takes: {', '.join(known)}.") from error
+
+
+def create_tenants(config: Config, dataset: Dataset, folder: Path) -> list[TenantStore]:
+    """Split `dataset` and write each tenant's rows into its own folder below `folder`."""
+    stores = []
+    for name, rows in split_tenants(dataset, config.tenants, config.seed).items():
+        assortment = np.zeros(rows.num_items, dtype=np.bool_)
+        assortment[rows.interactions.items] = True
+        own = config.tenants.split in OWN_ASSORTMENT
+        stores.append(create_store(folder / name, rows, assortment if own else None))
+    return stores

@@ -1,0 +1,140 @@
+"""`fedrec data`: list, fetch and describe datasets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fedrec.data.dataset import Dataset
+from fedrec.data.description import Description, describe
+from fedrec.data.sources import SOURCES, fetch, is_cached, source_named
+from fedrec.errors import ConfigError, FedrecError
+
+app = typer.Typer(help="List, fetch and describe datasets.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+class Repeated(StrEnum):
+    """What to do with rows of the same user, item and time."""
+
+    ERROR = "error"
+    DROP = "drop"
+    SUM = "sum"
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except FedrecError as error:
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(2) from None
+
+
+@app.command("list")
+def list_datasets(as_json: AsJson = False) -> None:
+    """Show the public datasets that can be fetched."""
+    rows = [
+        {"name": source.name, "summary": source.summary, "fetched": is_cached(source.name)}
+        for source in SOURCES.values()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    table = Table("name", "what it is", "fetched")
+    for row in rows:
+        table.add_row(str(row["name"]), str(row["summary"]), "yes" if row["fetched"] else "no")
+    Console().print(table)
+
+
+@app.command("fetch")
+def fetch_dataset(
+    name: Annotated[str, typer.Argument(help="A name that `fedrec data list` shows.")],
+    out: Annotated[Path | None, typer.Option(help="Also write the dataset to this new directory.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch a public dataset into the cache, showing its licence."""
+    with _one_line_errors():
+        typer.echo(source_named(name).licence + "\n", err=True)
+        with Console(stderr=True).status(f"fetching {name}"):
+            dataset = fetch(name)
+        if out is not None:
+            dataset.write(out)
+        _show(describe(dataset), as_json)
+
+
+@app.command("describe")
+def describe_dataset(
+    what: Annotated[
+        str, typer.Argument(help="A public dataset, a dataset directory, or a CSV or Parquet file of events.")
+    ],
+    catalogue: Annotated[Path | None, typer.Option(help="A CSV or Parquet file of items.")] = None,
+    users: Annotated[Path | None, typer.Option(help="A CSV or Parquet file of users.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="ROLE=NAME where a column is not called by its role, user_id=customer."),
+    ] = None,
+    duplicates: Annotated[Repeated, typer.Option(help="Rows of the same user, item and time.")] = Repeated.ERROR,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is in a dataset, and what about it makes evaluation delicate."""
+    with _one_line_errors():
+        path = Path(what)
+        if what in SOURCES:
+            dataset = fetch(what)
+        elif path.is_dir():
+            dataset = Dataset.read(path)
+        elif path.exists():
+            names = _columns(column or [])
+            dataset = Dataset.from_files(
+                path, catalogue, users, name=path.stem, columns=names, duplicates=duplicates.value
+            )
+        else:
+            raise ConfigError(f"Expected a file, a directory or one of {list(SOURCES)}, got {what!r}.")
+        _show(describe(dataset), as_json)
+
+
+def _columns(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise ConfigError(f"Expected --column ROLE=NAME, got {pair!r}.")
+    return {pair.split("=", 1)[0]: pair.split("=", 1)[1] for pair in pairs}
+
+
+def _show(description: Description, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(asdict(description), ensure_ascii=False))
+        return
+    d = description
+    table = Table(title=d.name, show_header=False)
+    price = "" if d.median_price is None else f", median {d.median_price:g}"
+    for label, value in (
+        ("users", f"{d.users:,}"),
+        ("items", f"{d.items:,} ({d.items_with_events:,} with events)"),
+        ("events", f"{d.events:,} (median {d.median_events_per_user:g} per user)"),
+        ("density", f"{d.density:.3%}"),
+        ("from", d.first),
+        ("to", d.last),
+        ("users tied at their last time", f"{d.tied_at_the_end:,} ({d.tied_at_the_end / d.users:.0%})"),
+        ("users with fewer than 3 items", f"{d.too_short:,}"),
+        ("items with text", f"{d.items_with_text:,}"),
+        ("items with price", f"{d.items_with_price:,}{price}"),
+        (
+            "primary categories",
+            f"{d.num_categories}: " + ", ".join(f"{k} {v:,}" for k, v in d.categories.items()),
+        ),
+        ("user attributes", ", ".join(d.user_attributes)),
+        ("event attributes", ", ".join(d.event_attributes)),
+    ):
+        table.add_row(label, value)
+    Console().print(table)

@@ -1,0 +1,109 @@
+"""Folders of runs: where the next one goes, and what is found in one."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedrec.client.store import TenantStore
+from fedrec.config import Config, load
+from fedrec.errors import ConfigError, DataError
+from fedrec.models import Recommender
+from fedrec.models import load as load_model
+from fedrec.server.run import RESULTS
+from fedrec.simulations.report.load import read
+from fedrec.simulations.report.schema import Report
+
+RUNS = Path("runs")
+CONFIG, EVENTS, REPORT, PAGE = "config.toml", "server/events.jsonl", "report.json", "report.html"
+
+
+def new_folder(name: str) -> Path:
+    """An empty folder `runs/<name>`, or `runs/<name>-2` and so on; no two processes get the same one."""
+    number = 1
+    while True:
+        folder = RUNS / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def find(given: Path | None) -> RunFolder:
+    """The run in `given`, which may also be its report.json; None is the newest in `runs/`.
+
+    Raises:
+        ConfigError: there is no run.
+    """
+    if given is None:
+        found = sorted(RUNS.glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime)
+        if not found:
+            raise ConfigError(f"There is no run in {RUNS}/ yet; start one with `fedrec simulate`, or name its folder.")
+        return RunFolder(found[-1].parent)
+    folder = given.parent if given.name in (REPORT, CONFIG, PAGE) else given
+    if not (folder / CONFIG).is_file():
+        raise ConfigError(f"{folder} holds no run (there is no {CONFIG}); give the folder that `fedrec simulate` made.")
+    return RunFolder(folder)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run on disk; see `fedrec.simulations.experiment`."""
+
+    path: Path
+
+    def config(self) -> Config:
+        """The configuration as run."""
+        return load(self.path / CONFIG)
+
+    def report(self) -> Report:
+        """Its report. Raises DataError if there is none, or it is damaged."""
+        if not (self.path / REPORT).exists():
+            cure = f"{EVENTS} says how far it came; run it again with `fedrec simulate {self.path / CONFIG}`"
+            raise DataError("the run did not come to its end, so there is no report", cure=cure, source=str(self.path))
+        return read(self.path / REPORT)
+
+    def server(self) -> dict[str, Any]:
+        """What the server wrote about its models."""
+        path = self.path / "server" / RESULTS
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            again = f"`fedrec simulate {self.path / CONFIG}`"
+            raise ConfigError(f"The run in {self.path} did not get as far as a model; run it again with {again}.") from None
+        except (OSError, ValueError, UnicodeDecodeError) as error:
+            raise DataError(f"the file is damaged ({error})", cure="run the simulation again", source=str(path)) from None
+
+    def model(self, name: str | None) -> tuple[str, Recommender]:
+        """A global model by name, or the one chosen on validation, with its name."""
+        chosen = name or str(self.server().get("chosen", ""))
+        folder = self.path / "server" / "models"
+        known = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        if chosen not in known:
+            kept = ", ".join(known) or "none"
+            raise ConfigError(f"The run in {self.path} has no global model '{chosen}'{_hint(chosen, known)}; it has: {kept}.")
+        return chosen, load_model(folder / chosen)
+
+    def tenants(self) -> list[TenantStore]:
+        """All tenants, in the order of their names."""
+        folder = self.path / "tenants"
+        return [TenantStore(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
+
+    def tenant(self, name: str) -> TenantStore:
+        """One tenant. Raises ConfigError, naming the nearest."""
+        known = {store.name: store for store in self.tenants()}
+        if name not in known:
+            raise ConfigError(
+                f"There is no tenant '{name}' in {self.path}{_hint(name, list(known))}; there are: {', '.join(known)}."
+            )
+        return known[name]
+
+
+def _hint(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,172 @@
+"""What crosses the wire: the only place that knows the keys of Flower's records.
+
+An instruction carries a JSON body (validated on arrival) and public arrays. A reply carries the words of one bounded
+vector, or a refusal with a typed reason; nothing else. Text of an unexpected error never leaves a client, since it may
+quote a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from fedrec.config import Arm, Section
+from fedrec.contribution import Words
+from fedrec.errors import ProtocolError, Refusal
+from fedrec.metrics import RankingProtocol
+
+PROTOCOL: Literal[1] = 1
+CONTRIBUTE = "train.contribute"
+SCORE = "evaluate.score"
+
+BODY, ARRAYS, WORDS, REFUSAL = "fedrec.body", "fedrec.arrays", "fedrec.words", "fedrec.refusal"
+SUMMED = "fedrec.summed"
+"""Present only in a reply that the server's own aggregation layer made: the words are the sum of so many clients."""
+
+AnyArray = NDArray[Any]
+Phase = Literal["choose", "final"]
+Params = dict[str, bool | int | float | str | None]
+
+
+class Capacity(Section):
+    """Public upper limits from which the number of bits, and so the absence of overflow, follows."""
+
+    max_clients: int = Field(ge=1)
+    max_users: int = Field(ge=1)
+
+
+class StatisticSpec(Section):
+    """A statistic by name; its arrays, if any, travel as `<index>/<name>`."""
+
+    name: str
+    params: Params
+
+
+class ModelSpec(Section):
+    """A recommender by name; its shared weights travel as `<label>/<name>`.
+
+    `candidates` are its possible hyper-parameters: one, but for arm `local`, where the tenant chooses on its own
+    validation.
+    """
+
+    label: str
+    name: str
+    candidates: tuple[Params, ...] = Field(min_length=1)
+
+
+class Holdout(Section):
+    """What the client holds out of its own rows, and how it ranks; see `EvaluationConfig`."""
+
+    rule: Literal["leave-last-out", "time"]
+    starts: tuple[int, int] | None
+    exclude_seen: bool
+    ks: tuple[int, ...]
+    bootstrap: int
+    headline: str
+    seed: int
+
+
+class Body(Section):
+    """What every instruction says."""
+
+    protocol: Literal[1] = PROTOCOL
+    round: int = Field(ge=1)
+    phase: Phase
+    capacity: Capacity
+    holdout: Holdout
+
+
+class ContributeBody(Body):
+    """Add up these statistics over your users."""
+
+    statistics: tuple[StatisticSpec, ...] = Field(min_length=1)
+
+
+class ScoreBody(Body):
+    """Rank for your held-out users and add up the metrics. Arm `local`: with models fitted on your own rows."""
+
+    arm: Arm
+    models: tuple[ModelSpec, ...] = Field(min_length=1)
+
+
+B = TypeVar("B", bound=Body)
+
+
+def ranking_protocol(holdout: Holdout) -> RankingProtocol:
+    """How both sides rank and lay out the sums."""
+    return RankingProtocol(
+        ks=holdout.ks, exclude_seen=holdout.exclude_seen, num_bootstrap=holdout.bootstrap, seed=holdout.seed
+    )
+
+
+def instruction(body: Body, arrays: Mapping[str, AnyArray]) -> RecordDict:
+    """The content of a message to a client."""
+    return RecordDict(
+        {
+            BODY: ConfigRecord({"json": body.model_dump_json()}),
+            ARRAYS: ArrayRecord({name: Array(np.ascontiguousarray(value)) for name, value in arrays.items()}),
+        }
+    )
+
+
+def read_instruction(message: Message, kind: type[B]) -> tuple[B, dict[str, AnyArray]]:
+    """Body and arrays of an instruction. Raises ProtocolError for anything that is not one."""
+    body, arrays = message.content.get(BODY), message.content.get(ARRAYS)
+    if not isinstance(body, ConfigRecord) or not isinstance(arrays, ArrayRecord):
+        raise ProtocolError(f"Expected records '{BODY}' and '{ARRAYS}', got {sorted(message.content)}.")
+    try:
+        parsed = kind.model_validate_json(str(body.get("json", "")))
+    except ValidationError as error:
+        raise ProtocolError(f"The instruction is not a {kind.__name__} of protocol {PROTOCOL}: {error}") from error
+    return parsed, read_arrays(arrays)
+
+
+def read_arrays(record: ArrayRecord) -> dict[str, AnyArray]:
+    """Arrays of a record. Raises ProtocolError if one does not decode (object arrays never do)."""
+    try:
+        return {name: value.numpy() for name, value in record.items()}
+    except (ValueError, TypeError, EOFError, OSError) as error:
+        raise ProtocolError(f"An array of the message does not decode: {error}.") from error
+
+
+def part(arrays: Mapping[str, AnyArray], prefix: str) -> dict[str, AnyArray]:
+    """The arrays named `prefix/...`, under the rest of their names."""
+    return {name.removeprefix(prefix + "/"): value for name, value in arrays.items() if name.startswith(prefix + "/")}
+
+
+def answer(words: Words) -> RecordDict:
+    """The content of a reply: one bounded vector."""
+    return RecordDict({WORDS: ArrayRecord({"u32": Array(words.u32), "u64": Array(words.u64)})})
+
+
+def read_answer(content: RecordDict) -> Words:
+    """The words of a reply. Raises Refusal if the client declined, ProtocolError if it is neither."""
+    if REFUSAL in content:
+        record = content[REFUSAL]
+        reason = record.get("reason", "unknown") if isinstance(record, ConfigRecord) else "unknown"
+        detail = record.get("detail", "") if isinstance(record, ConfigRecord) else ""
+        raise Refusal(str(reason)[:100], str(detail)[:500])
+    vector = content.get(WORDS)
+    if not isinstance(vector, ArrayRecord):
+        raise ProtocolError(f"Expected a record '{WORDS}', got {sorted(content)}.")
+    arrays = read_arrays(vector)
+    if set(arrays) != {"u32", "u64"} or arrays["u32"].dtype != np.uint32 or arrays["u64"].dtype != np.uint64:
+        raise ProtocolError(f"Expected uint32 'u32' and uint64 'u64', got {[(k, v.dtype) for k, v in arrays.items()]}.")
+    return Words(arrays["u32"].ravel(), arrays["u64"].ravel())
+
+
+def refusal(reason: str, detail: str) -> RecordDict:
+    """The content of a reply that declines."""
+    return RecordDict({REFUSAL: ConfigRecord({"reason": reason, "detail": detail})})
+
+
+def num_bytes(content: RecordDict) -> int:
+    """Payload of a message in bytes."""
+    arrays = sum(len(a.data) for r in content.array_records.values() for a in r.values())
+    texts = (str(v) if not isinstance(v, bytes) else v for r in content.config_records.values() for v in r.values())
+    return arrays + sum(len(text) for text in texts)
