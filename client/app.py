@@ -9,7 +9,9 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedrec.client.contributing import contribute
+from fedrec.client.party import open_party, open_state
 from fedrec.client.scoring import score
+from fedrec.client.secure import SecureSums
 from fedrec.client.store import TenantStore, open_store
 from fedrec.contribution import Contribution
 from fedrec.errors import FedrecError, ProtocolError, Refusal
@@ -17,7 +19,7 @@ from fedrec.messages import Body, ContributeBody, ScoreBody, answer, read_instru
 from fedrec.privacy.release import release_of
 
 log = logging.getLogger("fedrec.client")
-app = ClientApp()
+app = ClientApp(mods=[SecureSums(open_party, open_state)])
 
 
 @app.train("contribute")

@@ -33,13 +33,17 @@ def score(body: ScoreBody, arrays: Mapping[str, AnyArray], store: TenantStore) -
     counts = arrays.get("counts")
     if counts is None or counts.shape != (store.dataset().num_items,):
         raise ProtocolError("Expected 'counts', one for each item of the catalogue.")
-    sums = {spec.label: _model_sums(body, spec, part(arrays, spec.label), counts, store) for spec in body.models}
-    return joined({label: metric_sums.contribution() for label, metric_sums in sums.items()})
+    scored = {spec.label: _model_sums(body, spec, part(arrays, spec.label), counts, store) for spec in body.models}
+    if body.phase != "choose":
+        own = {label: {"validation": value, "slices": sums.summary()} for label, (sums, value) in scored.items()}
+        store.add_results(body.arm, own)
+    return joined({label: sums.contribution() for label, (sums, _) in scored.items()})
 
 
 def _model_sums(
     body: ScoreBody, spec: ModelSpec, shared: Mapping[str, AnyArray], counts: AnyArray, store: TenantStore
-) -> MetricSums:
+) -> tuple[MetricSums, float | None]:
+    """The sums of one model and, where the tenant chose it, what it reached on the tenant's validation."""
     split = store.split(body.holdout)
     choosing = body.phase == "choose"
     fold = split.validation if choosing else store.test_fold(body.holdout)
@@ -53,10 +57,7 @@ def _model_sums(
         model = create(spec.name, spec.candidates[0])
         weights = localised(model, dict(shared), rows)
     metrics = _measure(model, weights, fold, counts, store, body.holdout)
-    sums = MetricSums.of(metrics, tenant=store.name, positions=fold.users)
-    if not choosing:
-        store.add_result(body.arm, spec.label, {"validation": validation, "slices": sums.summary()})
-    return sums
+    return MetricSums.of(metrics, tenant=store.name, positions=fold.users), validation
 
 
 def _own_choice(spec: ModelSpec, holdout: Holdout, counts: AnyArray, store: TenantStore) -> tuple[Params, float]:

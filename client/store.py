@@ -55,15 +55,13 @@ class TenantStore:
         return np.load(path, allow_pickle=False) if path.exists() else None
 
     def results(self) -> dict[str, Any]:
-        """`{arm: {label: summary}}` as written by `add_result`."""
+        """`{arm: {label: summary}}` as written by `add_results`."""
         path = self.folder / RESULTS
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
-    def add_result(self, arm: str, label: str, summary: dict[str, Any]) -> None:
-        """Keep what a recommender did for this tenant's test users."""
-        results = self.results()
-        results.setdefault(arm, {})[label] = summary
-        write_text(self.folder / RESULTS, json.dumps(results, indent=1, sort_keys=True))
+    def add_results(self, arm: str, results: dict[str, Any]) -> None:
+        """Keep what the recommenders of an arm did for this tenant's test users, by label."""
+        write_text(self.folder / RESULTS, json.dumps(self.results() | {arm: results}))
 
     def read_test(self) -> None:
         """Note that the held-out test items have been looked at."""

@@ -22,6 +22,12 @@ class Release:
 
     noise = "none"
 
+    @property
+    def words(self) -> tuple[int, int, float]:
+        """Words of 32 and of 64 bits, and the largest bound that one user has on a coordinate."""
+        largest = max(block.user_max for block in self.encoding.layout.blocks)
+        return self.encoding.num_u32, self.encoding.num_u64, largest
+
     def prepare(self, contribution: Contribution) -> Words:
         """Client: the contribution as words. Raises Refusal if it is not of the layout or over the planned capacity."""
         if contribution.layout != self.encoding.layout:

@@ -1,4 +1,7 @@
-"""The ServerApp: the same on every engine. It needs `config`, `catalogue` and `out` in the run's configuration."""
+"""The ServerApp: the same on every engine.
+
+It needs `config`, `catalogue` and `out` in the run's configuration, and `roster` unless secure aggregation is off.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,14 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from fedrec.config import load
+from fedrec.config import Config, load
 from fedrec.data.catalogue_file import read_catalogue_file
 from fedrec.errors import ConfigError
+from fedrec.privacy.secagg.roster import Roster
+from fedrec.server.events import EventLog
+from fedrec.server.exchange import Exchange
 from fedrec.server.run import run
+from fedrec.strategies.secure_grid import SecureGrid
 
 app = ServerApp()
 
@@ -21,7 +28,22 @@ def main(grid: Grid, context: Context) -> None:
     config = load(_path(context, "config"))
     pooled = context.run_config.get("pooled")
     catalogue = read_catalogue_file(_path(context, "catalogue"))
-    run(grid, config, catalogue, _path(context, "out"), Path(str(pooled)) if pooled else None)
+    out = _path(context, "out")
+    events = EventLog(out / "events.jsonl")
+    if config.federation.secure_aggregation:
+        grid = _secure(grid, context, config, events)
+    run(Exchange(grid, config, events), catalogue, out, Path(str(pooled)) if pooled else None)
+
+
+def _secure(grid: Grid, context: Context, config: Config, events: EventLog) -> SecureGrid:
+    """The grid on which every round is a secure sum over the members of the roster."""
+    path = _path(context, "roster")
+    try:
+        roster = Roster.from_text(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Cannot read the roster {path}: {error}.") from error
+    groups = config.federation.groups
+    return SecureGrid(grid, roster, groups=groups, listener=lambda event, fields: events.emit(event, **fields))
 
 
 def _path(context: Context, key: str) -> Path:

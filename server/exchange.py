@@ -11,7 +11,7 @@ from flwr.serverapp import Grid
 
 from fedrec.config import Config
 from fedrec.contribution import Layout, Total
-from fedrec.messages import AnyArray, Body, Capacity, Holdout, Phase, instruction, num_bytes
+from fedrec.messages import AnyArray, Body, Capacity, Holdout, Phase, expecting, instruction, num_bytes
 from fedrec.privacy.release import Release, release_of
 from fedrec.server.events import EventLog
 from fedrec.strategies.summing import Quorum, Summed, sum_replies
@@ -40,7 +40,7 @@ class Exchange:
     def ask(self, kind: str, body: Body, arrays: Mapping[str, AnyArray], layout: Layout, action: str) -> Total:
         """Send `body` to every node, add up the answers. Raises RoundFailed below the quorum."""
         release = release_of(layout, self.capacity.max_clients, self.capacity.max_users)
-        content = instruction(body, arrays)
+        content = expecting(instruction(body, arrays), *release.words)
         nodes = sorted(self.grid.get_node_ids())
         self.events.emit("round-start", round=self.round, phase=body.phase, action=action, nodes=len(nodes))
         started = time.monotonic()

@@ -7,16 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flwr.serverapp import Grid
-
-from fedrec.config import Arm, Config, ModelConfig
+from fedrec.config import Arm, ModelConfig
 from fedrec.content.features import catalogue_features
 from fedrec.data import Catalogue
 from fedrec.files import write_text
 from fedrec.messages import ModelSpec
 from fedrec.models import ItemFeatures, Popularity, Weights
 from fedrec.server.choosing import Candidate, Chosen, best, candidates_of
-from fedrec.server.events import EventLog
 from fedrec.server.exchange import Exchange
 from fedrec.server.fitting import fit_federated
 from fedrec.server.scoring import score_arm
@@ -27,12 +24,12 @@ POPULARITY = Popularity.name
 Models = dict[str, tuple[Candidate, Weights]]
 
 
-def run(grid: Grid, config: Config, catalogue: Catalogue, out: Path, pooled: Path | None = None) -> None:
-    """Run `config` over the nodes of `grid`; models, events and `server.json` go to `out`.
+def run(exchange: Exchange, catalogue: Catalogue, out: Path, pooled: Path | None = None) -> None:
+    """Run the configuration of `exchange`; models and `server.json` go to `out`.
 
     pooled: a run on all rows in one place, whose models are scored as arm `pooled` (only a simulation has one).
     """
-    exchange = Exchange(grid, config, EventLog(out / "events.jsonl"))
+    config = exchange.config
     exchange.events.emit("run-start", name=config.name, seed=config.seed, models=[m.name for m in config.models])
     items = catalogue_features(catalogue)
     options = {model.name: candidates_of(model) for model in _with_floor(config.models)}

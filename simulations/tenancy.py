@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from fedrec.client.party import create_identity, pin_roster
 from fedrec.client.store import TenantStore, create_store
 from fedrec.config import SYNTHETIC, Config, DataConfig, TenantsConfig
 from fedrec.data import SPLITS, Dataset, Marketplace, fetch, marketplace
 from fedrec.errors import ConfigError
+from fedrec.files import write_text
+from fedrec.privacy.secagg.roster import Member, Roster
 
 OWN_ASSORTMENT = {"by_item_category", "by_store"}
 """Splits whose tenants sell only what has been bought from them; the others all sell the whole catalogue."""
@@ -66,3 +70,20 @@ def create_tenants(config: Config, dataset: Dataset, folder: Path) -> list[Tenan
         own = config.tenants.split in OWN_ASSORTMENT
         stores.append(create_store(folder / name, rows, assortment if own else None))
     return stores
+
+
+def create_roster(stores: Sequence[TenantStore], path: Path) -> Roster:
+    """Give each tenant an identity key, and all of them, and the server, the roster of all public keys.
+
+    In a real federation each tenant makes its own key and the roster reaches it by a way that the server does not
+    control; here one program plays all parts.
+    """
+    keys = [create_identity(store.folder) for store in stores]
+    members = [
+        Member(number, key, store.name[:64]) for number, (key, store) in enumerate(zip(keys, stores, strict=True), 1)
+    ]
+    roster = Roster(tuple(members))
+    for store in stores:
+        pin_roster(store.folder, roster)
+    write_text(path, roster.to_text())
+    return roster

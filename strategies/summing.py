@@ -16,12 +16,9 @@ from flwr.app import ConfigRecord, Message
 
 from fedrec.contribution import Total, Words
 from fedrec.errors import ProtocolError, Refusal, RoundFailed
-from fedrec.messages import SUMMED, num_bytes, read_answer
+from fedrec.messages import SUMMED, SUMMING_NODE, num_bytes, read_answer
 from fedrec.privacy.fixed_point import add
 from fedrec.privacy.release import Release
-
-SUMMING_NODE = 0
-"""Source of a reply that an aggregation layer on the server made; Flower gives no client this id."""
 
 
 @dataclass(frozen=True)
@@ -47,27 +44,28 @@ def sum_replies(replies: Iterable[Message], release: Release, quorum: Quorum) ->
     clients, received, failed = 0, 0, {}
     for reply in replies:
         try:
-            part, count = _words(reply)
+            part, count, size = _words(reply)
             release.check(part)
         except ProtocolError as error:
             failed[str(reply.metadata.src_node_id)] = error.reason if isinstance(error, Refusal) else "malformed-reply"
             continue
         words = part if words is None else add(words, part)
-        clients, received = clients + count, received + num_bytes(reply.content)
+        clients, received = clients + count, received + size
     if words is None or clients < quorum.min_clients or (failed and quorum.on_failure == "discard"):
         raise RoundFailed(_why(clients, failed, quorum))
     return Summed(release.open(words, clients), failed, received // clients)
 
 
-def _words(reply: Message) -> tuple[Words, int]:
+def _words(reply: Message) -> tuple[Words, int, int]:
+    """The words of a reply, of how many clients they are, and their bytes on the wire."""
     if reply.has_error():
         raise Refusal("client-error", f"Flower error {reply.error.code}")
     summed = reply.content.get(SUMMED)
     if summed is None:
-        return read_answer(reply.content), 1
+        return read_answer(reply.content), 1, num_bytes(reply.content)
     if reply.metadata.src_node_id != SUMMING_NODE or not isinstance(summed, ConfigRecord):
         raise Refusal("forged-sum", f"node {reply.metadata.src_node_id} claims to be a sum of several clients")
-    return read_answer(reply.content), int(str(summed["clients"]))
+    return read_answer(reply.content), int(str(summed["clients"])), int(str(summed["bytes"]))
 
 
 def _why(clients: int, failed: dict[str, str], quorum: Quorum) -> str:

@@ -32,13 +32,13 @@ def rows_of(histories: Mapping[str, str], name: str = "shop") -> Dataset:
     return Dataset.from_frame(events, catalogue).named(name)
 
 
-def config_of(**changes: object) -> Config:
-    """Popularity and EASE over two tenants."""
-    models = [{"name": "popularity"}, {"name": "ease", "l2": [1.0, 10.0]}]
+def config_of(federation: Mapping[str, object] | None = None, **changes: object) -> Config:
+    """Popularity and EASE over two tenants, without masks unless `federation` says otherwise."""
     base = {
         "data": {"dataset": "ml-100k"},
-        "models": models,
+        "models": [{"name": "popularity"}, {"name": "ease", "l2": [1.0, 10.0]}],
         "evaluation": {"ks": [2], "headline": "NDCG@2", "bootstrap": 8},
+        "federation": {"secure_aggregation": False, "min_tenants": 2, **(federation or {})},
     }
     return parse(base | changes)
 

@@ -26,7 +26,8 @@ def replies_of_a_run(tmp_path) -> list[RecordDict]:
         return False
 
     stores = two_tenants(tmp_path / "tenants")
-    run(grid_of(stores, lost=watch), config_of(), stores[0].dataset().catalogue, tmp_path / "server")
+    exchange = exchange_of(grid_of(stores, lost=watch), config_of(), tmp_path)
+    run(exchange, stores[0].dataset().catalogue, tmp_path / "server")
     return replies
 
 

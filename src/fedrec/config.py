@@ -92,10 +92,16 @@ class EvaluationConfig(Section):
 
 
 class FederationConfig(Section):
-    """Who takes part in a round, and the public capacity from which overflow is excluded."""
+    """Who takes part in a round, and the public capacity from which overflow is excluded.
+
+    secure_aggregation: the server learns sums over tenants only. groups: sums over so many disjoint groups of tenants;
+    a tenant then hides among fewer.
+    """
 
     arms: tuple[Arm, ...] = ARMS
-    min_tenants: int = Field(default=2, ge=1)
+    secure_aggregation: bool = True
+    groups: int = Field(default=1, ge=1)
+    min_tenants: int = Field(default=3, ge=1)
     on_failure: Literal["continue", "discard"] = "continue"
     timeout_s: float = Field(default=3600.0, gt=0)
     max_tenants: int = Field(default=1024, ge=1)
@@ -105,6 +111,8 @@ class FederationConfig(Section):
     def _federated(self) -> FederationConfig:
         if "federated" not in self.arms:
             raise ValueError("arms: expected 'federated' to be among them; the other arms are what it is compared with")
+        if self.groups > 1 and not self.secure_aggregation:
+            raise ValueError("groups: without secure_aggregation there is nothing to group")
         return self
 
 

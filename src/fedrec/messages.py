@@ -7,7 +7,8 @@ quote a row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -25,10 +26,14 @@ CONTRIBUTE = "train.contribute"
 SCORE = "evaluate.score"
 
 BODY, ARRAYS, WORDS, REFUSAL = "fedrec.body", "fedrec.arrays", "fedrec.words", "fedrec.refusal"
+SECAGG, EXPECT = "fedrec.secagg", "fedrec.expect"
+SUMMING_NODE = 0
+"""Source of a reply that an aggregation layer on the server made; Flower gives no client this id."""
 SUMMED = "fedrec.summed"
 """Present only in a reply that the server's own aggregation layer made: the words are the sum of so many clients."""
 
 AnyArray = NDArray[Any]
+Octets = bytes | bytearray | memoryview
 Phase = Literal["choose", "final"]
 Params = dict[str, bool | int | float | str | None]
 
@@ -114,6 +119,20 @@ def instruction(body: Body, arrays: Mapping[str, AnyArray]) -> RecordDict:
     )
 
 
+def expecting(content: RecordDict, num_u32: int, num_u64: int, bound: float) -> RecordDict:
+    """`content` with a note of the words that every answer will have, and the largest bound of a coordinate."""
+    content[EXPECT] = ConfigRecord({"u32": num_u32, "u64": num_u64, "bound": bound})
+    return content
+
+
+def expected(content: RecordDict) -> tuple[int, int, float]:
+    """What `expecting` noted. Raises ProtocolError if it is not there."""
+    record = content.get(EXPECT)
+    if not isinstance(record, ConfigRecord) or set(record) != {"u32", "u64", "bound"}:
+        raise ProtocolError(f"Expected a record '{EXPECT}' with u32, u64 and bound.")
+    return int(str(record["u32"])), int(str(record["u64"])), float(str(record["bound"]))
+
+
 def read_instruction(message: Message, kind: type[B]) -> tuple[B, dict[str, AnyArray]]:
     """Body and arrays of an instruction. Raises ProtocolError for anything that is not one."""
     body, arrays = message.content.get(BODY), message.content.get(ARRAYS)
@@ -158,6 +177,50 @@ def read_answer(content: RecordDict) -> Words:
     if set(arrays) != {"u32", "u64"} or arrays["u32"].dtype != np.uint32 or arrays["u64"].dtype != np.uint64:
         raise ProtocolError(f"Expected uint32 'u32' and uint64 'u64', got {[(k, v.dtype) for k, v in arrays.items()]}.")
     return Words(arrays["u32"].ravel(), arrays["u64"].ravel())
+
+
+def sealed(payloads: Sequence[Octets]) -> ArrayRecord:
+    """The messages of the secure-aggregation protocol that ride on one Flower message, as the record `SECAGG`."""
+    octets = {str(index): np.frombuffer(payload, np.uint8) for index, payload in enumerate(payloads)}
+    return ArrayRecord({name: Array(value) for name, value in octets.items()})
+
+
+def read_sealed(content: RecordDict) -> list[bytes]:
+    """What `sealed` packed. Raises Refusal if the other side declined, ProtocolError if there is no such record."""
+    if REFUSAL in content:
+        read_answer(content)
+    record = content.get(SECAGG)
+    if not isinstance(record, ArrayRecord):
+        raise ProtocolError(f"Expected a record '{SECAGG}', got {sorted(content)}.")
+    arrays = read_arrays(record)
+    if sorted(arrays) != sorted(map(str, range(len(arrays)))) or any(a.dtype != np.uint8 for a in arrays.values()):
+        raise ProtocolError(f"Expected byte arrays 0, 1, ... in '{SECAGG}', got {sorted(arrays)}.")
+    return [arrays[str(index)].tobytes() for index in range(len(arrays))]
+
+
+def content_digest(content: RecordDict) -> bytes:
+    """SHA-256 of an instruction without its secure-aggregation part: clients that were told the same agree on it."""
+    state = hashlib.sha256()
+    for name in sorted(set(content) - {SECAGG}):
+        record = content[name]
+        for key in sorted(record):
+            value = record[key]
+            text = f"{value.dtype}{value.shape}" if isinstance(value, Array) else repr(value)
+            data = value.data if isinstance(value, Array) else b""
+            for part_ in (name.encode(), key.encode(), text.encode(), data):
+                state.update(len(part_).to_bytes(8, "little") + part_)
+    return state.digest()
+
+
+def summed(content: RecordDict, clients: int, received: int, source: Message) -> Message:
+    """A reply that the server's aggregation layer makes: the sum of `clients` replies to messages like `source`.
+
+    received: bytes that all of them took on the wire.
+    """
+    content[SUMMED] = ConfigRecord({"clients": clients, "bytes": received})
+    reply = Message(content, reply_to=source)
+    reply.metadata.__dict__["_src_node_id"] = SUMMING_NODE
+    return reply
 
 
 def refusal(reason: str, detail: str) -> RecordDict:

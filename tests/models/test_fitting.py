@@ -8,6 +8,7 @@ from fedrec.models import (
     ALS,
     EASE,
     PCA,
+    ClosedForm,
     ItemFeatures,
     ItemKNN,
     Popularity,
@@ -31,7 +32,7 @@ def test_models_fitted_together_ask_for_each_sum_once() -> None:
         asked.append(statistic.name)
         return pooled_sum([HISTORIES])(statistic)
 
-    algorithms = {
+    algorithms: dict[str, ClosedForm] = {
         "ease": EASE(),
         "stronger": EASE(l2=900.0),
         "knn": ItemKNN(),
@@ -49,7 +50,7 @@ def test_models_fitted_together_ask_for_each_sum_once() -> None:
 
 
 def test_nothing_is_needed_once_fitted() -> None:
-    algorithms = {"ease": EASE(), "popular": Popularity()}
+    algorithms: dict[str, ClosedForm] = {"ease": EASE(), "popular": Popularity()}
     assert set(needed(algorithms, {label: a.begin(ITEMS) for label, a in algorithms.items()})) == set(algorithms)
     assert needed(algorithms, fit_all(algorithms, ITEMS, pooled_sum([HISTORIES]))) == {}
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from fedrec.content import HashedEncoder
 from fedrec.data.dataset import Dataset
 from fedrec.errors import ConfigError, ModelError, NotFitted, UnknownItem, UnknownUser
 from fedrec.models import ALS, EASE, ContentKNN, Popularity, Recommendation, Recommender, UserKNN, load
@@ -114,7 +115,9 @@ def test_popularity_is_explained_by_its_count(shop: Dataset) -> None:
 
 def test_content_is_encoded_where_it_is_used(shop: Dataset) -> None:
     recommender = ContentKNN().fit(shop)
-    assert recommender.weights["content"].shape[0] == 6
+    assert recommender.weights["content"].shape == (6, 512)
+    small = ContentKNN().fit(shop, encoder=HashedEncoder(text_size=8, category_size=4, price_size=2))
+    assert small.weights["content"].shape == (6, 14)
     assert np.isfinite([r.score for r in recommender.recommend("ann")]).all()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.federation import config_of, grid_of, two_tenants
+from tests.federation import config_of, exchange_of, grid_of, two_tenants
 
 from fedrec.messages import ContributeBody, ScoreBody
 from fedrec.server.run import run
@@ -16,7 +16,11 @@ from fedrec.server.run import run
 
 def run_in(folder: Path, **changes: object) -> dict[str, object]:
     stores = two_tenants(folder / "tenants")
-    run(grid_of(stores), config_of(**changes), stores[0].dataset().catalogue, folder / "server")
+    run(
+        exchange_of(grid_of(stores), config_of(**changes), folder / "server"),
+        stores[0].dataset().catalogue,
+        folder / "server",
+    )
     return dict(json.loads((folder / "server" / "server.json").read_text()))
 
 
@@ -58,9 +62,9 @@ def test_every_candidate_is_scored_on_validation_and_the_best_is_kept(tmp_path):
 def test_once_the_test_was_read_nothing_can_be_chosen(tmp_path):
     stores = two_tenants(tmp_path / "tenants")
     catalogue = stores[0].dataset().catalogue
-    run(grid_of(stores), config_of(), catalogue, tmp_path / "server")
+    run(exchange_of(grid_of(stores), config_of(), tmp_path), catalogue, tmp_path / "server")
     with pytest.raises(Exception, match="test-already-read"):
-        run(grid_of(stores), config_of(), catalogue, tmp_path / "again")
+        run(exchange_of(grid_of(stores), config_of(), tmp_path), catalogue, tmp_path / "again")
 
 
 def test_popularity_is_always_there_as_the_floor(tmp_path):

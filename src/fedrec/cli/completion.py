@@ -52,7 +52,7 @@ def _paths(incomplete: str, *suffixes: str) -> list[str]:
     place = Path(folder or ("/" if incomplete.startswith("/") else "."))
     prefix = incomplete[: len(incomplete) - len(start)]
     try:
-        found = sorted(path for path in place.iterdir() if path.name.startswith(start or tuple("")) or not start)
+        found = sorted(path for path in place.iterdir() if path.name.startswith(start))
     except OSError:
         return []
     shown = [path for path in found if not path.name.startswith(".") or start.startswith(".")]

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,31 +11,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fedrec.data.dataset import Dataset
+from fedrec.cli import completion, opening
+from fedrec.cli.exits import EPILOG, one_line_errors
 from fedrec.data.description import Description, describe
 from fedrec.data.sources import SOURCES, fetch, is_cached, source_named
-from fedrec.errors import ConfigError, FedrecError
 
-app = typer.Typer(help="List, fetch and describe datasets.", no_args_is_help=True)
+app = typer.Typer(help="List, fetch and describe datasets.", no_args_is_help=True, epilog=EPILOG)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
-
-class Repeated(StrEnum):
-    """What to do with rows of the same user, item and time."""
-
-    ERROR = "error"
-    DROP = "drop"
-    SUM = "sum"
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    try:
-        yield
-    except FedrecError as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-        raise typer.Exit(2) from None
 
 
 @app.command("list")
@@ -59,12 +39,14 @@ def list_datasets(as_json: AsJson = False) -> None:
 
 @app.command("fetch")
 def fetch_dataset(
-    name: Annotated[str, typer.Argument(help="A name that `fedrec data list` shows.")],
+    name: Annotated[
+        str, typer.Argument(help="A name that `fedrec data list` shows.", autocompletion=completion.public_datasets)
+    ],
     out: Annotated[Path | None, typer.Option(help="Also write the dataset to this new directory.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fetch a public dataset into the cache, showing its licence."""
-    with _one_line_errors():
+    with one_line_errors():
         typer.echo(source_named(name).licence + "\n", err=True)
         with Console(stderr=True).status(f"fetching {name}"):
             dataset = fetch(name)
@@ -75,40 +57,17 @@ def fetch_dataset(
 
 @app.command("describe")
 def describe_dataset(
-    what: Annotated[
-        str, typer.Argument(help="A public dataset, a dataset directory, or a CSV or Parquet file of events.")
-    ],
-    catalogue: Annotated[Path | None, typer.Option(help="A CSV or Parquet file of items.")] = None,
-    users: Annotated[Path | None, typer.Option(help="A CSV or Parquet file of users.")] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(help="ROLE=NAME where a column is not called by its role, user_id=customer."),
-    ] = None,
-    duplicates: Annotated[Repeated, typer.Option(help="Rows of the same user, item and time.")] = Repeated.ERROR,
+    what: opening.What,
+    catalogue: opening.CatalogueFile = None,
+    users: opening.UsersFile = None,
+    column: opening.Columns = None,
+    duplicates: opening.Duplicates = opening.Repeated.ERROR,
     as_json: AsJson = False,
 ) -> None:
     """Show what is in a dataset, and what about it makes evaluation delicate."""
-    with _one_line_errors():
-        path = Path(what)
-        if what in SOURCES:
-            dataset = fetch(what)
-        elif path.is_dir():
-            dataset = Dataset.read(path)
-        elif path.exists():
-            names = _columns(column or [])
-            dataset = Dataset.from_files(
-                path, catalogue, users, name=path.stem, columns=names, duplicates=duplicates.value
-            )
-        else:
-            raise ConfigError(f"Expected a file, a directory or one of {list(SOURCES)}, got {what!r}.")
-        _show(describe(dataset), as_json)
-
-
-def _columns(pairs: list[str]) -> dict[str, str]:
-    for pair in pairs:
-        if "=" not in pair:
-            raise ConfigError(f"Expected --column ROLE=NAME, got {pair!r}.")
-    return {pair.split("=", 1)[0]: pair.split("=", 1)[1] for pair in pairs}
+    with one_line_errors():
+        source = opening.source_of(what, catalogue, users, column, duplicates)
+        _show(describe(opening.read_dataset(source)), as_json)
 
 
 def _show(description: Description, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from fedrec.errors import ConfigError, DataError
 from fedrec.models import Recommender
 from fedrec.models import load as load_model
 from fedrec.server.run import RESULTS
+from fedrec.simulations.report.formats import plural
 from fedrec.simulations.report.load import read
 from fedrec.simulations.report.schema import Report
 
@@ -51,6 +52,14 @@ def find(given: Path | None) -> RunFolder:
     return RunFolder(folder)
 
 
+def left_behind(folder: Path) -> str:
+    """What a run that was cut short has left, in words."""
+    tenants = folder / "tenants"
+    number = sum(1 for _ in tenants.iterdir()) if tenants.is_dir() else 0
+    rows = f", the rows of {plural(number, 'tenant')}" if number else ""
+    return f"{folder} has {CONFIG}, {EVENTS}{rows}, but no report. Run it again with: fedrec simulate {folder / CONFIG}"
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """One run on disk; see `fedrec.simulations.experiment`."""
@@ -64,9 +73,12 @@ class RunFolder:
     def report(self) -> Report:
         """Its report. Raises DataError if there is none, or it is damaged."""
         if not (self.path / REPORT).exists():
-            cure = f"{EVENTS} says how far it came; run it again with `fedrec simulate {self.path / CONFIG}`"
-            raise DataError("the run did not come to its end, so there is no report", cure=cure, source=str(self.path))
+            raise self._unfinished("there is no report")
         return read(self.path / REPORT)
+
+    def _unfinished(self, lack: str) -> DataError:
+        cure = f"{EVENTS} says how far it came; run it again with `fedrec simulate {self.path / CONFIG}`"
+        return DataError(f"the run did not come to its end, so {lack}", cure=cure, source=str(self.path))
 
     def server(self) -> dict[str, Any]:
         """What the server wrote about its models."""
@@ -74,10 +86,10 @@ class RunFolder:
         try:
             return dict(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
-            again = f"`fedrec simulate {self.path / CONFIG}`"
-            raise ConfigError(f"The run in {self.path} did not get as far as a model; run it again with {again}.") from None
-        except (OSError, ValueError, UnicodeDecodeError) as error:
-            raise DataError(f"the file is damaged ({error})", cure="run the simulation again", source=str(path)) from None
+            raise self._unfinished("there is no model") from None
+        except (OSError, ValueError) as error:
+            cure = "run the simulation again"
+            raise DataError(f"the file is damaged ({error})", cure=cure, source=str(path)) from None
 
     def model(self, name: str | None) -> tuple[str, Recommender]:
         """A global model by name, or the one chosen on validation, with its name."""
@@ -86,7 +98,8 @@ class RunFolder:
         known = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
         if chosen not in known:
             kept = ", ".join(known) or "none"
-            raise ConfigError(f"The run in {self.path} has no global model '{chosen}'{_hint(chosen, known)}; it has: {kept}.")
+            hint = _hint(chosen, known)
+            raise ConfigError(f"The run in {self.path} has no global model '{chosen}'{hint}; it has: {kept}.")
         return chosen, load_model(folder / chosen)
 
     def tenants(self) -> list[TenantStore]:
@@ -106,4 +119,4 @@ class RunFolder:
 
 def _hint(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
-    return f", did you mean '{near[0]}'?" if near else ""
+    return f" (did you mean '{near[0]}'?)" if near else ""

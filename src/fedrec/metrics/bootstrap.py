@@ -31,8 +31,10 @@ def replicate_sums(
     sums = np.zeros((num_replicates, table.shape[1]))
     order = np.argsort(positions)
     places = positions[order]
-    for start in range(0, int(positions.max(initial=-1)) + 1, BLOCK_USERS):
-        weights = np.minimum(rng.poisson(1.0, (BLOCK_USERS, num_replicates)), MAX_WEIGHT).astype(np.float64)
+    num_places = int(positions.max(initial=-1)) + 1
+    for start in range(0, num_places, BLOCK_USERS):
+        rows = min(BLOCK_USERS, num_places - start)  # a shorter draw is the beginning of a longer one
+        weights = np.minimum(rng.poisson(1.0, (rows, num_replicates)), MAX_WEIGHT).astype(np.float64)
         inside = slice(*np.searchsorted(places, [start, start + BLOCK_USERS]))
         sums += weights[places[inside] - start].T @ table[order[inside]]
     return sums

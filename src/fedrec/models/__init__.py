@@ -23,7 +23,7 @@ from fedrec.models.protocols import (
     parameters_of,
 )
 from fedrec.models.recency import Recency
-from fedrec.models.recommender import Explanation, Recommendation, Recommender, Share, item_features
+from fedrec.models.recommender import Explanation, Recommendation, Recommender, Share
 from fedrec.models.registry import ALGORITHMS, create
 from fedrec.models.statistics import STATISTICS
 from fedrec.models.user_knn import UserKNN
@@ -56,7 +56,6 @@ __all__ = [
     "create",
     "fit",
     "fit_all",
-    "item_features",
     "load",
     "localised",
     "needed",

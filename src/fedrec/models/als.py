@@ -93,9 +93,10 @@ class ALS(Trainable):
         outer, linear = total.values["outer"], total.values["linear"]
         everyone = triangle.unpack_each(total.values["everyone"][None], self.rank)[0]
         base = everyone + self.l2 * np.eye(self.rank)
-        factors = np.empty_like(linear)
-        for start in range(0, len(linear), ITEMS_AT_A_TIME):
-            part = slice(start, start + ITEMS_AT_A_TIME)
+        factors = np.zeros_like(linear)
+        active = np.flatnonzero(linear.any(axis=1))  # the others' factors are 0
+        for start in range(0, len(active), ITEMS_AT_A_TIME):
+            part = active[start : start + ITEMS_AT_A_TIME]
             matrices = base + self.alpha * triangle.unpack_each(outer[part], self.rank)
             factors[part] = solve_each(matrices, (1.0 + self.alpha) * linear[part])
         return factors

@@ -81,7 +81,18 @@ class EASE(Trainable):
 
 
 def _item_weights(gram: Float64Array, l2: float) -> Float32Array:
-    """(num_items, num_items) B of a Gram, which is overwritten. In float64: float32 is only twice as fast."""
+    """(num_items, num_items) B of a Gram, which is overwritten. Items without events have weights 0 at no cost."""
+    active = np.flatnonzero(gram.any(axis=1))
+    if len(active) == len(gram):
+        return _solved(gram, l2)
+    weights = np.zeros(gram.shape, dtype=np.float32)
+    if len(active):
+        weights[np.ix_(active, active)] = _solved(gram[np.ix_(active, active)], l2)
+    return weights
+
+
+def _solved(gram: Float64Array, l2: float) -> Float32Array:
+    """As `_item_weights`, for items that all have events. In float64: float32 is only twice as fast."""
     diagonal = np.arange(len(gram))
     gram[diagonal, diagonal] += l2
     inverse = _inverse(gram, smallest=l2)

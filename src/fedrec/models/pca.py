@@ -18,6 +18,8 @@ from fedrec.models.recommender import Trainable
 from fedrec.models.statistics import GramProduct, ItemCounts, ItemGram
 from fedrec.rng import derive
 
+DENSE_UP_TO = 400  # items: from here on Lanczos is faster
+
 
 @dataclass(frozen=True)
 class PCA(Trainable):
@@ -122,11 +124,25 @@ class PCA(Trainable):
 
 
 def _top_vectors(gram: Float64Array, rank: int) -> Float32Array:
-    """(num_items, rank) eigenvectors of the largest eigenvalues, by Lanczos from a fixed start."""
+    """(num_items, rank) eigenvectors of the largest eigenvalues; items without events are 0 in all, at no cost.
+
+    Columns beyond the number of items with events are 0.
+    """
+    active = np.flatnonzero(gram.any(axis=1))
+    top = np.zeros((len(gram), rank), dtype=np.float32)
+    found = _largest(gram[np.ix_(active, active)], min(rank, len(active))) if len(active) else top[:0, :0]
+    top[active, : found.shape[1]] = found
+    return top
+
+
+def _largest(gram: Float64Array, rank: int) -> Float64Array:
+    """(num_items, rank) eigenvectors: Lanczos from a fixed start, or all of a small matrix, which is faster."""
+    if len(gram) <= max(DENSE_UP_TO, 2 * rank):
+        return np.linalg.eigh(gram)[1][:, ::-1][:, :rank]
     start = derive(0, "pca", "lanczos").standard_normal(len(gram))
     _, vectors = eigsh(gram, k=rank, which="LA", v0=start)
-    top: Float32Array = vectors[:, ::-1].astype(np.float32)
-    return top
+    largest: Float64Array = vectors[:, ::-1]
+    return largest
 
 
 def _orthonormal(columns: Float64Array) -> Float64Array:

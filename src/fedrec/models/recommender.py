@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fedrec.content import ItemEncoder
     from fedrec.data.dataset import Dataset
 
-USERS_AT_A_TIME = 1024
+USERS_AT_A_TIME = 256
 
 Id = str | int
 """An external id. The integer 7 and the text "7" are the same id."""
@@ -56,18 +56,14 @@ class Trainable(Protocol):
 
     def fit(self: ClosedForm, dataset: Dataset, encoder: ItemEncoder | None = None) -> Recommender:
         """Fit on the rows of one dataset. encoder: of the items' content, where the recommender uses it."""
-        items = item_features(self, dataset, encoder)
+        from fedrec.content.features import catalogue_features
+
+        if self.uses_content:
+            items = catalogue_features(dataset.catalogue, encoder)
+        else:
+            items = ItemFeatures(dataset.catalogue.num_items)
         weights = fit(self, items, pooled_sum([dataset.histories()]))
         return Recommender(self, weights, dataset.catalogue.item_ids).attach(dataset)
-
-
-def item_features(algorithm: ClosedForm, dataset: Dataset, encoder: ItemEncoder | None = None) -> ItemFeatures:
-    """What `algorithm` has to know of the items of `dataset`; the default encoder needs no download."""
-    from fedrec.content import HashedEncoder
-
-    catalogue = dataset.catalogue
-    content = (encoder or HashedEncoder()).encode(catalogue) if algorithm.uses_content else None
-    return ItemFeatures(catalogue.num_items, content)
 
 
 @dataclass(frozen=True, eq=False)

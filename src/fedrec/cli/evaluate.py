@@ -1,0 +1,168 @@
+"""`fedrec evaluate`: recommenders on one table, without a federation."""
+
+from __future__ import annotations
+
+import json
+import logging
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from fedrec.cli import completion, opening
+from fedrec.cli.exits import one_line_errors
+from fedrec.config import Config, DataConfig, EvaluationConfig
+from fedrec.simulations.report.formats import clean, count, metric, plural
+
+if TYPE_CHECKING:
+    from fedrec.simulations.report.schema import Measure, ModelCard, Report
+
+    Slices = dict[str, dict[str, Measure]]
+
+LABEL = "One table, no federation"
+DEFAULT_MODELS = ("markov", "item_knn", "ease")
+DESCRIBED = {"leave-last-out": "each user's last discovery", "time": "what came last in time"}
+
+
+class Rule(StrEnum):
+    """What is held out."""
+
+    LAST = "leave-last-out"
+    TIME = "time"
+
+
+def evaluate(
+    what: opening.What,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A recommender, ease or ease:l2=100|300,window=20; values separated by | are chosen among on "
+            "validation. May be repeated; popularity is always there.",
+            autocompletion=completion.models,
+            show_default=", ".join(DEFAULT_MODELS),
+        ),
+    ] = None,
+    catalogue: opening.CatalogueFile = None,
+    users: opening.UsersFile = None,
+    column: opening.Columns = None,
+    duplicates: opening.Duplicates = opening.Repeated.ERROR,
+    holdout: Annotated[Rule, typer.Option(help="What is held out: see the README.")] = Rule.LAST,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Length of the lists that are measured.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Of the intervals' resampling, and of generated data.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Measure recommenders on one table: no tenants, no federation.
+
+    Fits on the training rows, chooses on validation, reads the test once, by the code that a federation runs.
+    """
+    with one_line_errors():
+        source = opening.source_of(what, catalogue, users, column, duplicates)
+        name = source.dataset or str(source.path)
+        evaluation = EvaluationConfig(holdout=holdout.value, ks=(k,), headline=f"NDCG@{k}")
+        config = _configured(name, model or list(DEFAULT_MODELS), evaluation, seed)
+        opening.show_licence(source, quiet)
+        report = _measure(config, source, quiet)
+        if as_json:
+            typer.echo(json.dumps(_as_json(report), ensure_ascii=False))
+        else:
+            Console().print(_shown(report, config))
+
+
+def _configured(name: str, models: list[str], evaluation: EvaluationConfig, seed: int) -> Config:
+    from fedrec.simulations.one_table import configuration
+
+    return configuration(name, models, evaluation, seed)
+
+
+def _measure(config: Config, source: DataConfig, quiet: bool) -> Report:
+    from fedrec.cli import progress
+    from fedrec.simulations.one_table import run
+
+    logging.getLogger("flwr").setLevel(logging.WARNING)
+    dataset = opening.read_dataset(source, config.seed)
+    with progress.watching(config, progress.ONE_TABLE, quiet) as listener:
+        return run(config, dataset, listener)
+
+
+def _as_json(report: Report) -> dict[str, Any]:
+    from fedrec.simulations.one_table import result_of
+
+    models = {
+        card.name: {
+            "parameters": card.parameters,
+            "validation": _validation(card),
+            "candidates": card.candidates,
+            "test": result_of(report, card).model_dump()["slices"],
+        }
+        for card in report.models
+    }
+    return {
+        "what": LABEL.lower(),
+        "data": report.data.model_dump(include={"name", "users", "items", "events", "holdout", "users_left_out"}),
+        "seed": report.seed,
+        "metric": report.headline,
+        "chosen": report.chosen,
+        "models": models,
+    }
+
+
+def _shown(report: Report, config: Config) -> RenderableType:
+    """The results for a terminal, best first."""
+    from fedrec.simulations.one_table import result_of
+
+    k = config.evaluation.ks[0]
+    columns = [report.headline, f"HR@{k}", f"MRR@{k}", "coverage@10"]
+    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
+    rows.add_column("recommender", overflow="fold")
+    rows.add_column("validation", justify="right", no_wrap=True)
+    for column in columns:
+        rows.add_column(column, justify="right", no_wrap=True)
+    found = {card.name: result_of(report, card).slices for card in report.models}
+    ordered = sorted(report.models, key=lambda card: -_mean(found[card.name], report.headline))
+    for card in ordered:
+        cells = [_figure(found[card.name], column, column == report.headline) for column in columns]
+        rows.add_row(_name(card, report, config), metric(_validation(card)), *cells)
+    return Padding(Group(*_heading(report), Text(""), rows), (0, 1), expand=False)
+
+
+def _heading(report: Report) -> list[RenderableType]:
+    data = report.data
+    sizes = f"{count(data.users)} users, {count(data.items)} items, {count(data.events)} events"
+    held = f"Held out: {DESCRIBED[data.holdout]}; ranked against the whole catalogue, seen items removed."
+    left_out = f" {plural(data.users_left_out, 'user')} could not be tested." if data.users_left_out else ""
+    return [Text(f"{LABEL}: {clean(data.name)}, {sizes}", "bold"), Text(held + left_out)]
+
+
+def _name(card: ModelCard, report: Report, config: Config) -> Text:
+    """The recommender, with the hyper-parameters that were asked for as they were chosen."""
+    asked = next((model.parameters for model in config.models if model.name == card.name), {})
+    values = ", ".join(f"{key}={card.parameters[key]}" for key in asked)
+    name = Text(card.name, "bold" if card.name == report.chosen else "")
+    name.append(f" {values}" if values else "", "dim")
+    return name.append(" (chosen)") if card.name == report.chosen else name
+
+
+def _validation(card: ModelCard) -> float | None:
+    """What the chosen candidate reached on validation; None for a recommender that stays with its tenant."""
+    reached = [float(candidate["validation"] or 0.0) for candidate in card.candidates]
+    return max(reached) if reached else None
+
+
+def _mean(slices: Slices, name: str) -> float:
+    measure = slices["all"].get(name)
+    return measure.mean if measure is not None else 0.0
+
+
+def _figure(slices: Slices, name: str, with_interval: bool) -> str:
+    measure = slices["all"].get(name) or slices.get("lists", {}).get(name)
+    if measure is None:
+        return metric(None)
+    if not with_interval or measure.low is None or measure.high is None:
+        return metric(measure.mean)
+    return f"{metric(measure.mean)} ({metric(measure.low)}-{metric(measure.high)})"

@@ -1,0 +1,113 @@
+"""`fedrec recommend`: what a run's global model recommends to a tenant's user, or to a visitor."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from fedrec.cli import completion
+from fedrec.cli.exits import one_line_errors
+from fedrec.simulations.report.formats import clean, percent, short
+
+if TYPE_CHECKING:
+    from fedrec.cli.recommending import Answer, Item
+
+ITEM_WIDTH = 52
+ID_WIDTH = 14
+REASON_WIDTH = 30
+
+
+def recommend(
+    run: Annotated[
+        Path | None,
+        typer.Option(help="The folder of a run.", autocompletion=completion.runs, show_default="the newest in runs/"),
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="Id of a user of one of the tenants.")] = None,
+    items: Annotated[
+        str | None, typer.Option(help="For a visitor who had these items, a,b,c, the oldest first.")
+    ] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="The user's tenant.", show_default="the one that has the user")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A recommender of the run.", autocompletion=completion.models, show_default="chosen on validation"
+        ),
+    ] = None,
+    number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many items.")] = 10,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what each recommendation rests on.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Recommend items to a user, by the run's global model and the tenant's own rows.
+
+    Left out are items that the user has had and items that the tenant does not sell.
+    """
+    with one_line_errors():
+        from fedrec.cli import recommending, run_folder
+
+        found = run_folder.find(run)
+        asked = recommending.Question(user, _listed(items), tenant, model, number, explain)
+        answer = recommending.answer(found, asked)
+        if as_json:
+            typer.echo(json.dumps(_as_json(answer, found.path), ensure_ascii=False))
+        else:
+            Console().print(_table(answer))
+
+
+def _listed(items: str | None) -> tuple[str, ...] | None:
+    return None if items is None else tuple(item.strip() for item in items.split(",") if item.strip())
+
+
+def _as_json(answer: Answer, run: Path) -> dict[str, Any]:
+    found = []
+    for rank, item in enumerate(answer.items, start=1):
+        entry = {"rank": rank, "item_id": item.item_id, "text": item.text, "score": item.score}
+        if item.because is not None:
+            entry["base"] = item.base
+            entry["because"] = [
+                {"item_id": share.item_id, "text": share.text, "share": share.share} for share in item.because
+            ]
+        found.append(entry)
+    who = {"user": answer.user} if answer.user is not None else {"items": list(answer.history)}
+    return {"run": str(run), "model": answer.model, "tenant": answer.tenant, **who, "recommendations": found}
+
+
+def _table(answer: Answer) -> RenderableType:
+    """The answer for a terminal."""
+    whose = "a visitor" if answer.user is None else f"user {clean(answer.user)}"
+    where = "" if answer.tenant is None else f" at {clean(answer.tenant)}"
+    chosen = ", chosen on validation" if answer.is_choice else ""
+    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
+    rows.add_column("", justify="right", style="dim")
+    rows.add_column("item", max_width=ITEM_WIDTH)
+    rows.add_column("id", no_wrap=True, overflow="ellipsis", max_width=ID_WIDTH)
+    rows.add_column("score", justify="right", no_wrap=True)
+    for rank, item in enumerate(answer.items, start=1):
+        rows.add_row(str(rank), _cell(item), Text(clean(item.item_id)), f"{item.score:.4g}")
+    title = Text(f"For {whose}{where}, by {answer.model} of all tenants{chosen}", "bold")
+    empty = Text("Nothing is left to recommend: everything that the tenant sells was had already.")
+    return Padding(Group(title, Text(""), rows if answer.items else empty), (0, 1), expand=False)
+
+
+def _cell(item: Item) -> RenderableType:
+    name = Text(short(item.text or item.item_id, ITEM_WIDTH))
+    if item.because is None:
+        return name
+    return Group(name, Text(_reason(item), "dim"))
+
+
+def _reason(item: Item) -> str:
+    """The largest shares, of all that speaks for the item."""
+    if not item.because:
+        return "because many have it"
+    parts = [f"{short(one.text or one.item_id, REASON_WIDTH)} ({percent(one.weight)})" for one in item.because]
+    return "because of " + ", ".join(parts)

@@ -1,0 +1,152 @@
+"""From a question for recommendations to its answer: whose rows, which model, which items, and why."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from fedrec.cli.run_folder import RunFolder
+from fedrec.client.store import TenantStore
+from fedrec.data import Catalogue
+from fedrec.data.catalogue_file import read_catalogue_file
+from fedrec.errors import ConfigError, UnknownUser
+from fedrec.models import Explanation, Recommendation, Recommender
+from fedrec.models.ids import MAX_SEARCHED
+
+MOST_REASONS = 3
+MOST_NAMES = 8
+
+
+@dataclass(frozen=True)
+class Question:
+    """Either `user` or `items` is given."""
+
+    user: str | None
+    items: tuple[str, ...] | None
+    tenant: str | None
+    model: str | None
+    number: int
+    explain: bool
+
+
+@dataclass(frozen=True)
+class Reason:
+    """An item of the history and what it adds to a score."""
+
+    item_id: str
+    text: str | None
+    share: float
+    weight: float  # between 0 and 1: its part in all that speaks for the recommendation
+
+
+@dataclass(frozen=True)
+class Item:
+    """One recommendation. because: the largest shares of its score, None where they were not asked for."""
+
+    item_id: str
+    text: str | None
+    score: float
+    base: float = 0.0
+    because: tuple[Reason, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A list, best first, with how it came about. history: of a visitor; a user's is not repeated."""
+
+    model: str
+    is_choice: bool
+    tenant: str | None
+    user: str | None
+    history: tuple[str, ...]
+    items: tuple[Item, ...]
+
+
+def answer(run: RunFolder, question: Question) -> Answer:
+    """Recommend.
+
+    Raises:
+        ConfigError: the question names both a user and items, or neither, or an unknown tenant or model.
+        UnknownUser: no tenant has the user.
+        UnknownItem: an item is not in the catalogue.
+    """
+    if (question.user is None) == (question.items is None):
+        raise ConfigError("Give either --user ID or --items a,b,c.")
+    name, recommender = run.model(question.model)
+    store = _store(run, question)
+    subject: str | list[str] = list(question.items or ()) if question.user is None else question.user
+    if question.user is not None and store is not None:
+        recommender = recommender.attach(store.dataset())
+    catalogue = read_catalogue_file(run.path / "catalogue.parquet")
+    found = _list(recommender, subject, question.number, store)
+    why = partial(recommender.explain, subject) if question.explain else None
+    return Answer(
+        model=name,
+        is_choice=question.model is None,
+        tenant=None if store is None else store.name,
+        user=question.user,
+        history=question.items or (),
+        items=tuple(_item(one, catalogue, why) for one in found),
+    )
+
+
+def _list(
+    recommender: Recommender, subject: str | list[str], number: int, store: TenantStore | None
+) -> list[Recommendation]:
+    """The best items that the tenant sells; without a tenant, of the whole catalogue."""
+    sold = None if store is None else store.assortment()
+    candidates = None if sold is None else [recommender.item_ids[int(position)] for position in np.flatnonzero(sold)]
+    if isinstance(subject, str):
+        return recommender.recommend(subject, number, candidates=candidates)
+    return recommender.recommend_to_items(subject, number, candidates=candidates)
+
+
+def _item(one: Recommendation, catalogue: Catalogue, why: Callable[[str], Explanation] | None) -> Item:
+    text = catalogue.text[catalogue.positions([one.item_id])[0]]
+    if why is None:
+        return Item(one.item_id, text, one.score)
+    explanation = why(one.item_id)
+    shares = [share for share in explanation.shares if share.share > 0]
+    speaks_for_it = sum(share.share for share in shares) + max(0.0, explanation.base)
+    texts = [catalogue.text[position] for position in catalogue.positions([share.item_id for share in shares])]
+    reasons = [
+        Reason(share.item_id, shown, share.share, share.share / speaks_for_it)
+        for share, shown in zip(shares, texts, strict=True)
+    ]
+    return Item(one.item_id, text, one.score, explanation.base, tuple(reasons[:MOST_REASONS]))
+
+
+def _store(run: RunFolder, question: Question) -> TenantStore | None:
+    """The tenant that is asked: the one that is named, else the one that has the user."""
+    if question.user is None:
+        return None if question.tenant is None else run.tenant(question.tenant)
+    user = question.user
+    asked = None if question.tenant is None else run.tenant(question.tenant)
+    having = [store for store in run.tenants() if user in store.dataset().interactions.user_ids]
+    if asked is not None and asked not in having:
+        elsewhere = f" It is a user of {_names(having)}." if having else _nearest(user, [asked])
+        raise UnknownUser(f"{asked.name} has no user '{user}'.{elsewhere}")
+    if asked is None and not having:
+        raise UnknownUser(f"No tenant of {run.path} has a user '{user}'.{_nearest(user, run.tenants())}")
+    if asked is None and len(having) > 1:
+        raise ConfigError(f"User '{user}' is at {len(having)} tenants: {_names(having)}; choose one with --tenant.")
+    return asked or having[0]
+
+
+def _names(stores: Sequence[TenantStore]) -> str:
+    shown = ", ".join(store.name for store in stores[:MOST_NAMES])
+    return shown + (", ..." if len(stores) > MOST_NAMES else "")
+
+
+def _nearest(user: str, stores: Sequence[TenantStore]) -> str:
+    """The ids most like `user`, each with a tenant that has it."""
+    tenant_of = {known: store.name for store in stores for known in store.dataset().interactions.user_ids}
+    near = difflib.get_close_matches(user, tenant_of, n=3, cutoff=0.5) if len(tenant_of) <= MAX_SEARCHED else []
+    if not near:
+        example = next(iter(tenant_of), None)
+        return "" if example is None else f" Ids look like '{example}'."
+    return " Nearest: " + ", ".join(f"'{one}' ({tenant_of[one]})" for one in near) + "."
