@@ -8,11 +8,14 @@ and masked vectors. The protocol is in docs/secagg.md; this file only carries it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from secrets import token_bytes
 from typing import Any
 
+import numpy as np
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
+from numpy.typing import NDArray
 
 from fedrec.contribution import Words
 from fedrec.errors import ConfigError, ProtocolError, Refusal
@@ -20,7 +23,7 @@ from fedrec.messages import SECAGG, answer, expected, read_sealed, sealed, summe
 from fedrec.privacy.secagg.graph import Assumptions, choose
 from fedrec.privacy.secagg.pipeline import Pipeline
 from fedrec.privacy.secagg.roster import Roster
-from fedrec.privacy.secagg.round_messages import Task
+from fedrec.privacy.secagg.round_messages import Task, Upload
 from fedrec.privacy.secagg.server import Collecting
 from fedrec.privacy.secagg.wire import RUN_BYTES
 from fedrec.strategies.updates import UpdateCodec
@@ -28,6 +31,15 @@ from fedrec.strategies.updates import UpdateCodec
 Listener = Callable[[str, Mapping[str, Any]], None]
 Receive = Callable[[bytes, int | None], int]
 NOBODY = 0  # no member of a roster has this number
+SPECIMEN_WORDS, SHOWN_WORDS = 4096, 8
+
+
+@dataclass(frozen=True, eq=False)
+class Specimen:
+    """The beginning of the first upload of a run, as the server sees it."""
+
+    member: int
+    words: NDArray[np.uint32]
 
 
 class SecureGrid(Grid):
@@ -53,6 +65,7 @@ class SecureGrid(Grid):
         self._assumptions = assumptions or Assumptions()
         self._pipelines = [self._pipeline(roster) for _ in range(groups)]
         self._received = 0  # bytes since the last sum
+        self.wants_specimen = True
         self._member: dict[int, int] = {}  # Flower's node id -> number in the roster, as the node's signed advert says
 
     def __getattr__(self, name: str) -> Any:
@@ -135,6 +148,19 @@ class SecureGrid(Grid):
         if self._member.setdefault(node, member) != member:
             raise Refusal("wrong-sender", f"node {node} advertised as two members of the roster")
 
+    def show(self, specimen: Specimen, total: Words) -> None:
+        """Tell, once a run, what one member's upload looked like at the largest coordinates of the sum."""
+        self.wants_specimen = False
+        opened = total.u32[: len(specimen.words)].astype(np.int64)
+        largest = np.sort(np.argsort(-opened, kind="stable")[:SHOWN_WORDS])
+        self.report(
+            "server-view",
+            member=specimen.member,
+            coordinates=largest.tolist(),
+            seen=specimen.words[largest].tolist(),
+            total=opened[largest].tolist(),
+        )
+
     def report(self, event: str, **fields: Any) -> None:
         """Tell the operator."""
         self._listener(event, fields)
@@ -149,6 +175,7 @@ class SecureRound:
     def __init__(self, grid: SecureGrid, pipeline: Pipeline, messages: list[Message], timeout: float | None) -> None:
         self._grid, self._pipeline, self._timeout = grid, pipeline, timeout
         self._messages = {message.metadata.dst_node_id: message for message in messages}
+        self._specimen: Specimen | None = None
 
     def run(self) -> Message:
         """All phases. Raises RoundFailed if too few answered one of them; the next round starts clean."""
@@ -163,8 +190,17 @@ class SecureRound:
         revealing = consenting.close()
         self._small(revealing.requests(), revealing.receive)
         aggregate = revealing.close()
-        if aggregate.dead:
-            self._grid.report("dropped", members=list(aggregate.dead))
+        cohort = collecting.prepared.plan.cohort
+        self._grid.report(
+            "secure-sum",
+            cohort=len(cohort.nodes),
+            degree=cohort.degree,
+            threshold=cohort.threshold,
+            alive=len(aggregate.alive),
+            dropped=list(aggregate.dead),
+        )
+        if self._specimen is not None:
+            self._grid.show(self._specimen, aggregate.total)
         return self._grid.opened(aggregate.total, len(aggregate.alive), source)
 
     def _needs_invitation(self) -> bool:
@@ -184,12 +220,19 @@ class SecureRound:
         outgoing = {
             node: (self._messages[node], [payload]) for node, payload in self._addressed(collecting.requests()).items()
         }
-        self._send(outgoing, lambda payload, sender: self._pipeline.receive_upload(collecting, payload, sender))
+        self._send(outgoing, lambda payload, sender: self._upload(collecting, payload, sender))
         self._admit_newcomers(collecting, set(outgoing))
         self._pipeline.advance()
         for refusal in self._pipeline.refused:
             self._grid.report("refused", reason=refusal.reason, detail=refusal.detail)
         self._pipeline.refused.clear()
+
+    def _upload(self, collecting: Collecting, payload: bytes, sender: int | None) -> int:
+        member = self._pipeline.receive_upload(collecting, payload, sender)
+        if self._specimen is None and self._grid.wants_specimen:
+            words = Upload.parse(payload, len(payload), collecting.task).words
+            self._specimen = Specimen(member, words.u32[:SPECIMEN_WORDS].copy())
+        return member
 
     def _admit_newcomers(self, collecting: Collecting, present: set[int]) -> None:
         """Those who are asked but not in the round join a later one: they advertise, and then deal their shares."""

@@ -16,6 +16,7 @@ from fedrec.client.store import TenantStore
 from fedrec.config import Config
 from fedrec.data import SOURCES, Dataset
 from fedrec.messages import Holdout
+from fedrec.models.statistics import ItemCounts
 from fedrec.server.run import RESULTS
 from fedrec.simulations.report.schema import (
     Data,
@@ -25,10 +26,22 @@ from fedrec.simulations.report.schema import (
     Report,
     Result,
     Round,
+    Seen,
+    ServerView,
     Tenant,
     TenantResult,
 )
 
+PLAIN = (
+    "No noise was added and nothing was masked in this run: the server could read each tenant's sums. Rows, ids of "
+    "users and per-user results stayed in the tenants' folders. Sums over few users can reveal them; no differential "
+    "privacy is claimed."
+)
+MASKED = (
+    "Every number left its tenant as a coordinate of a masked vector; the server could read the sums over tenants and "
+    "nothing of any one tenant. No noise was added: what the sums themselves reveal, over rounds or to tenants that "
+    "collude, is not limited, and no differential privacy is claimed."
+)
 TITLES = {
     "popularity": "Popularity",
     "markov": "Markov chain",
@@ -51,6 +64,7 @@ def assemble(
 ) -> Report:
     """The report of the run in `folder`."""
     server = json.loads((folder / "server" / RESULTS).read_text(encoding="utf-8"))
+    events = _events(folder)
     left_out = sum(store.split(holdout).left_out_of_test for store in stores)
     return Report(
         name=config.name,
@@ -65,8 +79,8 @@ def assemble(
         results=_results(server["results"]),
         chosen=server["chosen"],
         tenants=[_tenant(store, holdout, config.evaluation.headline, server["chosen"]) for store in stores],
-        rounds=_rounds(folder / "server" / "events.jsonl"),
-        privacy=_privacy(),
+        rounds=_rounds(events),
+        privacy=_privacy(config, events, _server_view(events, stores, holdout)),
         seconds=seconds,
         peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     )
@@ -156,22 +170,54 @@ def _gain(local: TenantResult | None, federated: TenantResult | None, headline: 
     return federated.metrics[headline] / local.metrics[headline] - 1
 
 
-def _rounds(path: Path) -> list[Round]:
-    events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [
-        Round(number=event["round"], **{key: event[key] for key in Round.model_fields if key in event})
-        for event in events
-        if event["event"] == "round-end"
-    ]
+def _events(folder: Path) -> list[dict[str, Any]]:
+    lines = (folder / "server" / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
 
 
-def _privacy() -> Privacy:
-    return Privacy(
-        noise="none",
-        masks="none",
-        statement=(
-            "No noise was added and nothing was masked in this run: the server could read each tenant's sums. "
-            "Rows, ids of users and per-user results stayed in the tenants' folders. Sums over few users can "
-            "reveal them; no differential privacy is claimed."
-        ),
+def _rounds(events: Sequence[Mapping[str, Any]]) -> list[Round]:
+    """The rounds, each with what secure aggregation told of its refusals and drops."""
+    rounds, failed = [], {}
+    for event in events:
+        if event["event"] == "refused":
+            failed[str(event.get("node", "?"))] = str(event["reason"])
+        elif event["event"] == "secure-sum":
+            failed |= {f"member {member}": "dropped out" for member in event["dropped"]}
+        elif event["event"] == "round-end":
+            fields = {key: event[key] for key in Round.model_fields if key in event}
+            rounds.append(Round(**fields | {"number": event["round"], "failed": failed | event["failed"]}))
+            failed = {}
+    return rounds
+
+
+def _privacy(config: Config, events: Sequence[Mapping[str, Any]], view: ServerView | None) -> Privacy:
+    sums = [event for event in events if event["event"] == "secure-sum"]
+    if not config.federation.secure_aggregation or not sums:
+        return Privacy(noise="none", masks="none", statement=PLAIN)
+    least = min(sums, key=lambda event: event["alive"])
+    masks = (
+        f"secure aggregation over {least['cohort']} tenants, {least['degree']} neighbours each, threshold "
+        f"{least['threshold']}; the smallest sum was over {least['alive']}"
     )
+    if config.federation.groups > 1:
+        masks += f"; {config.federation.groups} groups, so a tenant hides among fewer"
+    return Privacy(noise="none", masks=masks, statement=MASKED, masks_on=True, server_view=view)
+
+
+def _server_view(
+    events: Sequence[Mapping[str, Any]], stores: Sequence[TenantStore], holdout: Holdout
+) -> ServerView | None:
+    """The specimen that the server kept of its first round, beside what only the tenant knows."""
+    seen = next((event for event in events if event["event"] == "server-view"), None)
+    first = next((event["sent"][0]["block"] for event in events if event["event"] == "round-end"), "")
+    if seen is None or first != "0/counts":  # only item counts can be put into words
+        return None
+    store = stores[seen["member"] - 1]
+    histories = store.split(holdout).train
+    counts = ItemCounts(histories.num_items, histories.num_items).contribute(histories).values["counts"]
+    catalogue = store.dataset().catalogue
+    rows = [
+        Seen(item=catalogue.text[at] or catalogue.item_ids[at], seen=word, total=total, own=int(counts[at]))
+        for at, word, total in zip(seen["coordinates"], seen["seen"], seen["total"], strict=True)
+    ]
+    return ServerView(tenant=store.name, rows=rows)

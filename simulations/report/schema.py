@@ -104,6 +104,22 @@ class Data(Frozen):
     licence: str | None = None
 
 
+class Seen(Frozen):
+    """One coordinate of one tenant's first upload: what the server saw, what all tenants add up to, what was hidden."""
+
+    item: str
+    seen: int
+    total: int
+    own: int
+
+
+class ServerView(Frozen):
+    """What secure aggregation hides, shown on one tenant. Only a simulation knows `own`."""
+
+    tenant: str
+    rows: list[Seen]
+
+
 class Privacy(Frozen):
     """Which steps of the release pipeline were on, in words that a privacy officer can check.
 
@@ -115,6 +131,7 @@ class Privacy(Frozen):
     statement: str
     noise_on: bool = False
     masks_on: bool = False
+    server_view: ServerView | None = None
 
 
 class Report(Frozen):

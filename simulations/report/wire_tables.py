@@ -6,7 +6,7 @@ from collections import Counter
 
 from fedrec.simulations.report import standing
 from fedrec.simulations.report.formats import clean, count, duration, plural, size
-from fedrec.simulations.report.schema import Report, Round, Sent
+from fedrec.simulations.report.schema import Report, Round, Sent, ServerView
 from fedrec.simulations.report.table import Cell, Column, Table
 
 MOST_ROUNDS = 200
@@ -60,6 +60,21 @@ def _total(report: Report) -> tuple[Cell, ...]:
         Cell(size(standing.bytes_down(report))),
         Cell(duration(sum(exchange.seconds for exchange in report.rounds))),
     )
+
+
+def server_view(view: ServerView) -> Table:
+    """One tenant's upload as the server saw it, beside the sum and beside the truth."""
+    columns = (
+        Column("Item", number=False),
+        Column("what the server saw", "of this tenant"),
+        Column("what it computed", "the sum over all tenants"),
+        Column("what the tenant had", "known to this simulation only"),
+    )
+    rows = tuple(
+        (Cell(clean(row.item)), Cell(count(row.seen)), Cell(count(row.total)), Cell(count(row.own)))
+        for row in view.rows
+    )
+    return Table(f"The first numbers of {clean(view.tenant)}: users who have each item", columns, rows)
 
 
 def failures(report: Report) -> list[str]:

@@ -55,7 +55,9 @@ def kind_of(message: Message) -> Kind | None:
 class Federation:
     """Five tenants behind a secure grid; `lost` decides which messages are lost."""
 
-    def __init__(self, folder: Path, lost: Callable[[Message], bool] = lambda message: False, **federation: object) -> None:
+    def __init__(
+        self, folder: Path, lost: Callable[[Message], bool] = lambda message: False, **federation: object
+    ) -> None:
         self.folder = folder
         self.stores, roster = five_tenants(folder / "tenants")
         self.wire: list[Message] = []
@@ -140,7 +142,8 @@ def test_a_client_lost_before_it_shared_is_left_out_and_comes_back(tmp_path, kin
 def test_a_client_lost_at_its_upload_is_left_out_of_the_sum(tmp_path):
     federation = Federation(tmp_path, lost=lambda m: kind_of(m) is Kind.UPLOAD and node_of(m) == 102)
     assert federation.popularity() == federation.counts([0, 1, 3, 4])
-    assert ("dropped", {"members": [3]}) in federation.events
+    (told,) = [fields for event, fields in federation.events if event == "secure-sum"]
+    assert told == {"cohort": 5, "degree": 4, "threshold": 3, "alive": 4, "dropped": [3]}
 
 
 @pytest.mark.parametrize("kind", [Kind.CONSENT, Kind.REVEAL])
@@ -168,7 +171,9 @@ def test_a_tenant_with_an_identity_declines_a_plain_request(tmp_path):
 def test_the_tenants_own_policy_is_the_last_word(tmp_path):
     federation = Federation(tmp_path)
     for store in federation.stores:
-        pin_roster(store.folder, Roster.from_text((tmp_path / "tenants" / "roster.txt").read_text()), Policy(min_cohort=6))
+        pin_roster(
+            store.folder, Roster.from_text((tmp_path / "tenants" / "roster.txt").read_text()), Policy(min_cohort=6)
+        )
     with pytest.raises(RoundFailed):
         federation.popularity()
     reasons = {fields.get("reason") for event, fields in federation.events if event == "refused"}
