@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from fedrec.client.store import TenantStore
 from fedrec.content.features import catalogue_features
 from fedrec.contribution import Contribution, joined
-from fedrec.data import Fold, Histories
+from fedrec.data import Dataset, Fold, Histories
 from fedrec.data.categories import category_vectors
 from fedrec.errors import ProtocolError
 from fedrec.messages import AnyArray, Holdout, ModelSpec, Params, ScoreBody, part, ranking_protocol
@@ -89,21 +88,21 @@ def _measure(
         fold.history,
         fold.targets,
         item_counts=counts,
-        item_vectors=_categories(store.folder),
+        item_vectors=_categories(store.dataset()),
         candidates=store.assortment(),
         protocol=ranking_protocol(holdout),
     )
 
 
 def _features(store: TenantStore) -> ItemFeatures:
-    return _cached_features(store.folder)
+    return _features_of(store.dataset())
 
 
 @lru_cache(maxsize=64)
-def _cached_features(folder: Path) -> ItemFeatures:
-    return catalogue_features(TenantStore(folder).dataset().catalogue)
+def _features_of(dataset: Dataset) -> ItemFeatures:
+    return catalogue_features(dataset.catalogue)
 
 
 @lru_cache(maxsize=64)
-def _categories(folder: Path) -> NDArray[np.float32] | None:
-    return category_vectors(TenantStore(folder).dataset().catalogue)
+def _categories(dataset: Dataset) -> NDArray[np.float32] | None:
+    return category_vectors(dataset.catalogue)

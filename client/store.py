@@ -38,16 +38,21 @@ class TenantStore:
         return self.folder.name
 
     def dataset(self) -> Dataset:
-        """The tenant's rows. Read once a process."""
-        return _dataset(self.folder)
+        """The tenant's rows. Read once a process, and again when they change."""
+        return _dataset(self.folder, self._version)
 
     def split(self, holdout: Holdout) -> Split:
         """The tenant's rows with validation and test held out by the rule of the run."""
-        return _split(self.folder, holdout.rule, holdout.starts)
+        return _split(self.folder, self._version, holdout.rule, holdout.starts)
 
     def test_fold(self, holdout: Holdout) -> Fold:
         """What was held out for the one look at the end."""
-        return _test_fold(self.folder, holdout.rule, holdout.starts)
+        return _test_fold(self.folder, self._version, holdout.rule, holdout.starts)
+
+    @property
+    def _version(self) -> int:
+        """Changes with the rows, so that nothing is remembered of a folder that was made anew."""
+        return (self.folder / ROWS / "dataset.json").stat().st_mtime_ns
 
     def assortment(self) -> NDArray[np.bool_] | None:
         """(num_items,) the items that this tenant sells; None if it is the whole catalogue."""
@@ -102,13 +107,13 @@ def open_store(context: Context) -> TenantStore:
 
 
 @lru_cache(maxsize=64)
-def _dataset(folder: Path) -> Dataset:
+def _dataset(folder: Path, version: int) -> Dataset:
     return Dataset.read(folder / ROWS)
 
 
 @lru_cache(maxsize=64)
-def _split(folder: Path, rule: str, starts: tuple[int, int] | None) -> Split:
-    dataset = _dataset(folder)
+def _split(folder: Path, version: int, rule: str, starts: tuple[int, int] | None) -> Split:
+    dataset = _dataset(folder, version)
     if rule == "leave-last-out":
         return leave_last_out(dataset.histories())
     if starts is None:
@@ -117,5 +122,5 @@ def _split(folder: Path, rule: str, starts: tuple[int, int] | None) -> Split:
 
 
 @lru_cache(maxsize=64)
-def _test_fold(folder: Path, rule: str, starts: tuple[int, int] | None) -> Fold:
-    return _split(folder, rule, starts).open_test()
+def _test_fold(folder: Path, version: int, rule: str, starts: tuple[int, int] | None) -> Fold:
+    return _split(folder, version, rule, starts).open_test()

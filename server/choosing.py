@@ -58,7 +58,8 @@ def best(options: Sequence[Candidate], headline: dict[str, float]) -> Chosen:
     """The candidate with the highest validation score; the earlier one of equals, or the first if none was scored."""
     scored = [option for option in options if option.label in headline]
     top = max(scored, key=lambda option: headline[option.label]) if scored else options[0]
-    final = Candidate(top.model, top.model, top.params)
+    settled = bool(scored) or len(options) == 1  # else each tenant chooses for itself
+    final = Candidate(top.model, top.model, top.params if settled else {})
     return Chosen(final, tuple((option.params, headline[option.label]) for option in scored))
 
 

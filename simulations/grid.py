@@ -66,17 +66,23 @@ class InProcessGrid(Grid):
         return [self._replies.pop(key) for key in message_ids if key in self._replies]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        return self.pull_messages(self.push_messages(messages))
+        """Replies one by one, each computed when it is taken, so that a caller who adds them up holds one at a time."""
+        return (reply for message in messages if (reply := self._delivered(message)) is not None)
 
     def _push(self, message: Message) -> str:
-        key = uuid.uuid4().hex
-        message.metadata.__dict__["_message_id"] = key
+        reply = self._delivered(message)
+        if reply is not None:
+            self._replies[message.metadata.message_id] = reply
+        return message.metadata.message_id
+
+    def _delivered(self, message: Message) -> Message | None:
+        """The reply to `message`, unless one of the two is lost."""
+        message.metadata.__dict__["_message_id"] = uuid.uuid4().hex
         message.metadata.__dict__["_src_node_id"] = SERVER_NODE_ID
-        if not self._lost(message):
-            reply = self._answer(message)
-            if not self._lost(reply):
-                self._replies[key] = reply
-        return key
+        if self._lost(message):
+            return None
+        reply = self._answer(message)
+        return None if self._lost(reply) else reply
 
     def _answer(self, message: Message) -> Message:
         node = message.metadata.dst_node_id

@@ -27,10 +27,13 @@ def load_dataset(data: DataConfig, seed: int) -> Dataset:
     if data.dataset is not None:
         return fetch(data.dataset)
     assert data.path is not None  # DataConfig has checked that one of the two is given
+    if data.path.is_dir():
+        return Dataset.read(data.path)
     return Dataset.from_files(
         data.path,
         data.catalogue,
         data.users,
+        name=data.path.stem,
         columns=data.columns,
         duplicates=data.duplicates,
         unknown_items=data.unknown_items,

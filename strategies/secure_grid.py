@@ -7,7 +7,7 @@ and masked vectors. The protocol is in docs/secagg.md; this file only carries it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from secrets import token_bytes
 from typing import Any
@@ -120,24 +120,26 @@ class SecureGrid(Grid):
 
     def exchange(
         self, outgoing: Mapping[int, tuple[Message, list[bytes]]], timeout: float | None
-    ) -> dict[int, list[bytes]]:
-        """Send each node its message with protocol payloads, and get their payloads back; refusals are reported."""
-        messages = [_with_payloads(message, payloads) for message, payloads in outgoing.values()]
-        received = {}
+    ) -> Iterator[tuple[int, list[bytes]]]:
+        """Send each node its message with protocol payloads; each node's own as they arrive. Refusals are reported."""
+        messages = (_with_payloads(message, payloads) for message, payloads in outgoing.values())
+        silent = set(outgoing)
         for reply in self._grid.send_and_receive(messages, timeout=timeout):
             node = reply.metadata.src_node_id
+            silent.discard(node)
             try:
                 if reply.has_error():
                     raise Refusal("client-error", f"Flower error {reply.error.code}")
-                received[node] = read_sealed(reply.content)
-                self._received += sum(map(len, received[node]))
+                payloads = read_sealed(reply.content)
             except Refusal as error:
                 self.report("refused", node=node, reason=error.reason, detail=error.detail)
             except ProtocolError:
                 self.report("refused", node=node, reason="malformed-reply", detail="")
-        for node in sorted(set(outgoing) - set(received)):
+            else:
+                self._received += sum(map(len, payloads))
+                yield node, payloads
+        for node in sorted(silent):
             self.report("no-answer", node=node)
-        return received
 
     def member_of(self, node: int) -> int | None:
         """The roster number of a Flower node, once it has advertised."""
@@ -255,7 +257,7 @@ class SecureRound:
         return {node_of[member]: payload for member, payload in requests.items() if member in node_of}
 
     def _send(self, outgoing: Mapping[int, tuple[Message, list[bytes]]], receive: Receive) -> None:
-        for node, payloads in self._grid.exchange(outgoing, self._timeout).items():
+        for node, payloads in self._grid.exchange(outgoing, self._timeout):
             for payload in payloads:
                 self._accept(node, payload, receive)
 

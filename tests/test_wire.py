@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
-from tests.federation import config_of, exchange_of, grid_of, two_tenants
 
 from fedrec.content.features import catalogue_features
 from fedrec.errors import ProtocolError, Refusal, RoundFailed
@@ -13,6 +12,7 @@ from fedrec.messages import ARRAYS, BODY, REFUSAL, SUMMED, WORDS, ContributeBody
 from fedrec.models import Popularity
 from fedrec.server.fitting import fit_federated
 from fedrec.server.run import run
+from tests.federation import config_of, exchange_of, grid_of, two_tenants
 
 USERS = ("ann", "bob", "cat", "dan", "eve", "fay", "gus")
 

@@ -24,7 +24,6 @@ from fedrec.privacy.secagg.keys import LABEL_PAIR_MASK, LABEL_SELF_MASK, hkdf
 BLOCK_BYTES = 1 << 16  # keystream, zeros and target of a block fit the second-level cache together
 OPEN_STREAMS = 256  # streams advanced together; bounds the memory of their contexts
 ZEROS = bytes(BLOCK_BYTES)
-MAX_STREAM_BYTES = (1 << 32) * 16 - 64  # the 32-bit counter must not wrap
 
 
 @dataclass(frozen=True)

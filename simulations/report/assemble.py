@@ -70,7 +70,7 @@ def assemble(
         name=config.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seed=config.seed,
-        command="fedrec " + " ".join(sys.argv[1:]),
+        command=_command(),
         versions=_versions(),
         headline=config.evaluation.headline,
         data=_data(config, dataset, len(stores), left_out),
@@ -84,6 +84,12 @@ def assemble(
         seconds=seconds,
         peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     )
+
+
+def _command() -> str:
+    """How the run was started, as far as a program can know of itself."""
+    name = Path(sys.argv[0]).name
+    return " ".join(["fedrec", *sys.argv[1:]]) if name == "fedrec" else "fedrec.simulate(...) in Python"
 
 
 def _versions() -> dict[str, str]:
@@ -219,5 +225,6 @@ def _server_view(
     rows = [
         Seen(item=catalogue.text[at] or catalogue.item_ids[at], seen=word, total=total, own=int(counts[at]))
         for at, word, total in zip(seen["coordinates"], seen["seen"], seen["total"], strict=True)
+        if at < len(counts)  # in a small catalogue, other blocks follow within the specimen
     ]
     return ServerView(tenant=store.name, rows=rows)

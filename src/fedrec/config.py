@@ -140,6 +140,14 @@ class Config(Section):
     federation: FederationConfig = FederationConfig()
     models: tuple[ModelConfig, ...] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _each_model_once(self) -> Config:
+        names = [model.name for model in self.models]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"models: '{twice}' is there twice; give its values once, as a list: key = [1, 2]")
+        return self
+
 
 def load(source: str | Path) -> Config:
     """Read a preset by name or a TOML file by path. Raises ConfigError naming the file, the key and the cure."""

@@ -6,13 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from tests.federation import LEFT, RIGHT, config_of, exchange_of, grid_of, rows_of, two_tenants
 
 from fedrec.content.features import catalogue_features
 from fedrec.errors import RoundFailed
 from fedrec.messages import REFUSAL
 from fedrec.models import ALS, EASE, Markov, Popularity, fit, pooled_sum
 from fedrec.server.fitting import fit_federated
+from tests.federation import LEFT, RIGHT, config_of, exchange_of, grid_of, rows_of, two_tenants
 
 # Without their last item: left a,b,c / b,c,d / a,b,c and right c,d,e / f,e,d / a,c,e / b,d.
 COUNTS = [3, 4, 5, 4, 3, 1]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.federation import config_of, exchange_of, grid_of, two_tenants
 
 from fedrec.messages import ContributeBody, ScoreBody
 from fedrec.server.run import run
+from tests.federation import config_of, exchange_of, grid_of, two_tenants
 
 
 def run_in(folder: Path, **changes: object) -> dict[str, object]:

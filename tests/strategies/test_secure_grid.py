@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flwr.app import Message
-from tests.federation import config_of, grid_of, rows_of
 
 from fedrec.client.party import pin_roster
 from fedrec.client.store import TenantStore, create_store
@@ -26,6 +25,7 @@ from fedrec.server.fitting import fit_federated
 from fedrec.server.run import run
 from fedrec.simulations.tenancy import create_roster
 from fedrec.strategies.secure_grid import SecureGrid
+from tests.federation import config_of, grid_of, rows_of
 
 ROWS = [
     {"ann": "abcd", "bob": "bcde"},

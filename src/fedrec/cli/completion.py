@@ -36,7 +36,7 @@ def models(incomplete: str) -> list[str]:
 
 def runs(incomplete: str) -> list[str]:
     """Folders that hold a run, in `runs/` or below what was typed."""
-    from fedrec.cli.run_folder import RUNS
+    from fedrec.cli.folders import RUNS
 
     below = [str(path.parent) for path in sorted(RUNS.glob("*/config.toml"))]
     return _starting(below, incomplete) or _paths(incomplete)

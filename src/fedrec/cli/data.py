@@ -15,6 +15,7 @@ from fedrec.cli import completion, opening
 from fedrec.cli.exits import EPILOG, one_line_errors
 from fedrec.data.description import Description, describe
 from fedrec.data.sources import SOURCES, fetch, is_cached, source_named
+from fedrec.simulations.tenancy import load_dataset
 
 app = typer.Typer(help="List, fetch and describe datasets.", no_args_is_help=True, epilog=EPILOG)
 
@@ -67,7 +68,7 @@ def describe_dataset(
     """Show what is in a dataset, and what about it makes evaluation delicate."""
     with one_line_errors():
         source = opening.source_of(what, catalogue, users, column, duplicates)
-        _show(describe(opening.read_dataset(source)), as_json)
+        _show(describe(load_dataset(source, seed=0)), as_json)
 
 
 def _show(description: Description, as_json: bool) -> None:

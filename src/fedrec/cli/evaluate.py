@@ -18,6 +18,7 @@ from fedrec.cli import completion, opening
 from fedrec.cli.exits import one_line_errors
 from fedrec.config import Config, DataConfig, EvaluationConfig
 from fedrec.simulations.report.formats import clean, count, metric, plural
+from fedrec.simulations.tenancy import load_dataset
 
 if TYPE_CHECKING:
     from fedrec.simulations.report.schema import Measure, ModelCard, Report
@@ -51,7 +52,7 @@ def evaluate(
     users: opening.UsersFile = None,
     column: opening.Columns = None,
     duplicates: opening.Duplicates = opening.Repeated.ERROR,
-    holdout: Annotated[Rule, typer.Option(help="What is held out: see the README.")] = Rule.LAST,
+    holdout: Annotated[Rule, typer.Option(help="Each user's last discovery, or what came last in time.")] = Rule.LAST,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Length of the lists that are measured.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of the intervals' resampling, and of generated data.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
@@ -85,7 +86,7 @@ def _measure(config: Config, source: DataConfig, quiet: bool) -> Report:
     from fedrec.simulations.one_table import run
 
     logging.getLogger("flwr").setLevel(logging.WARNING)
-    dataset = opening.read_dataset(source, config.seed)
+    dataset = load_dataset(source, config.seed)
     with progress.watching(config, progress.ONE_TABLE, quiet) as listener:
         return run(config, dataset, listener)
 
@@ -116,17 +117,19 @@ def _shown(report: Report, config: Config) -> RenderableType:
     """The results for a terminal, best first."""
     from fedrec.simulations.one_table import result_of
 
-    k = config.evaluation.ks[0]
-    columns = [report.headline, f"HR@{k}", f"MRR@{k}", "coverage@10"]
+    columns = {
+        f"{report.headline} (95 %)": report.headline,
+        f"HR@{config.evaluation.ks[0]}": f"HR@{config.evaluation.ks[0]}",
+        "coverage": "coverage@10",
+    }
     rows = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
     rows.add_column("recommender", overflow="fold")
-    rows.add_column("validation", justify="right", no_wrap=True)
-    for column in columns:
+    for column in ("validation", *columns):
         rows.add_column(column, justify="right", no_wrap=True)
     found = {card.name: result_of(report, card).slices for card in report.models}
     ordered = sorted(report.models, key=lambda card: -_mean(found[card.name], report.headline))
     for card in ordered:
-        cells = [_figure(found[card.name], column, column == report.headline) for column in columns]
+        cells = [_figure(found[card.name], column, column == report.headline) for column in columns.values()]
         rows.add_row(_name(card, report, config), metric(_validation(card)), *cells)
     return Padding(Group(*_heading(report), Text(""), rows), (0, 1), expand=False)
 

@@ -25,7 +25,7 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say("interrupted")
+        typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except (FedrecError, OSError) as error:
         say(str(error))

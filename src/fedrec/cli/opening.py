@@ -10,7 +10,7 @@ import typer
 
 from fedrec.cli import completion
 from fedrec.config import SYNTHETIC, DataConfig
-from fedrec.data import SOURCES, Dataset, fetch, marketplace
+from fedrec.data import SOURCES
 from fedrec.data.sources import is_cached
 from fedrec.errors import ConfigError
 
@@ -40,23 +40,6 @@ Columns = Annotated[
 Duplicates = Annotated[Repeated, typer.Option("--duplicates", help="Rows of the same user, item and time.")]
 
 
-def read_dataset(source: DataConfig, seed: int = 0) -> Dataset:
-    """The rows; generated ones follow from `seed`."""
-    if source.path is not None and source.path.is_dir():
-        return Dataset.read(source.path)
-    if source.path is not None:
-        return Dataset.from_files(
-            source.path,
-            source.catalogue,
-            source.users,
-            name=source.path.stem,
-            columns=source.columns,
-            duplicates=source.duplicates,
-        )
-    assert source.dataset is not None  # DataConfig has checked that one of the two is given
-    return marketplace(seed=seed) if source.dataset == SYNTHETIC else fetch(source.dataset)
-
-
 def source_of(
     what: str,
     catalogue: Path | None = None,
@@ -81,7 +64,7 @@ def show_licence(source: DataConfig, quiet: bool = False) -> None:
     if not is_cached(source.dataset):
         typer.echo(licence, err=True)
     elif not quiet:
-        typer.echo(f"{source.dataset}: {licence.splitlines()[-1]}", err=True)
+        typer.echo(licence.splitlines()[-1], err=True)
 
 
 def _columns(pairs: list[str]) -> dict[str, str]:

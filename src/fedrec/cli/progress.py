@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -56,6 +56,7 @@ class Stage:
     title: str
     note: str = ""
     rounds: int = 0
+    asked: Event = field(default_factory=dict)
     seconds: float | None = None
 
     def tell(self, event: Event) -> None:
@@ -64,8 +65,10 @@ class Stage:
         if kind == "loaded":
             self.note = _loaded(event)
         elif kind == "round-start":
-            self.rounds = int(event["round"])
-            self.note = _round(event)
+            self.rounds, self.asked = int(event["round"]), event
+            self.note = _round(event, 0)
+        elif kind == "reply":
+            self.note = _round(self.asked, int(event["done"]))
         elif kind == "stage-end":
             self.seconds = float(event["seconds"])
             self.note = plural(self.rounds, "round") if self.rounds else self.note
@@ -95,7 +98,7 @@ class Display:
     def __init__(self, console: Console, work: Work, titles: Mapping[str, str]) -> None:
         self._work, self._titles = work, titles
         self._stages: list[Stage] = []
-        self._nodes, self._answered, self._ended = 0, 0, False
+        self._ended = False
         self._begun = self._stage_begun = time.monotonic()
         self._spinner = Spinner("dots")
         self._width = max(len(title) for title in titles.values())
@@ -110,24 +113,19 @@ class Display:
 
     def __call__(self, event: Event) -> None:
         """Take note of an event."""
-        kind = event["event"]
-        if kind == "stage-start":
+        if event["event"] == "stage-start":
             self._stages.append(Stage(self._titles[event["stage"]]))
             self._stage_begun = time.monotonic()
-        elif kind == "round-start":
-            self._nodes, self._answered = int(event["nodes"]), 0
-        elif kind == "reply":
-            self._answered = int(event["done"])
         self._work(event)
         if self._stages:
             self._stages[-1].tell(event)
 
     def __rich__(self) -> RenderableType:
-        rows = Table.grid(padding=(0, 1))
+        rows = Table.grid(padding=(0, 1), expand=True)
         rows.add_column(width=1)
-        rows.add_column(width=self._width, no_wrap=True)
-        rows.add_column(width=12, justify="right", no_wrap=True)
-        rows.add_column(no_wrap=True, overflow="ellipsis")
+        rows.add_column(width=self._width)
+        rows.add_column(width=11, justify="right")
+        rows.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         for stage in self._stages:
             rows.add_row(*self._row(stage))
         running = bool(self._stages) and self._stages[-1].seconds is None and not self._ended
@@ -137,29 +135,31 @@ class Display:
         if stage.seconds is not None:
             return [Text("✓", "green"), stage.title, duration(stage.seconds), Text(stage.note, "dim")]
         mark: RenderableType = Text("✗", "red") if self._ended else self._spinner
-        elapsed = time.monotonic() - self._stage_begun
-        tenant = f", tenant {min(self._answered + 1, self._nodes)} of {self._nodes}" if self._nodes > 1 else ""
-        return [mark, Text(stage.title, "bold"), _seconds(elapsed), Text(stage.note + tenant * bool(stage.rounds))]
+        return [mark, Text(stage.title, "bold"), _seconds(time.monotonic() - self._stage_begun), Text(stage.note)]
 
     def _bar(self) -> RenderableType:
         share, left = self._work.share, self._work.remaining_s()
-        elapsed = _seconds(time.monotonic() - self._begun)
-        rest = f"about {_rough(left)} left" if left is not None else ""
+        parts = [f"{int(share * 100)}%", f"{_seconds(time.monotonic() - self._begun)} so far"]
+        if left is not None and share < 1:
+            parts.append(f"about {_rough(left)} left")
         row = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=1.0, completed=share, width=BAR_WIDTH)
-        row.add_row(" ", bar, Text(f"{share:4.0%}"), Text(f"{elapsed} so far"), Text(rest))
+        row.add_row(" ", ProgressBar(total=1.0, completed=share, width=BAR_WIDTH), Text(", ".join(parts)))
         return row
 
 
 def _loaded(event: Event) -> str:
-    parts = [f"{event['dataset']}: {count(event['users'])} users", f"{count(event['items'])} items"]
-    parts += [f"{count(event['events'])} events"]
+    parts = [f"{count(event[what])} {what}" for what in ("users", "items", "events")]
     return ", ".join(parts if event["tenants"] == 1 else [*parts, plural(event["tenants"], "tenant")])
 
 
-def _round(event: Event) -> str:
-    phase = "choosing, " if event["phase"] == "choose" else ""
-    return f"round {event['round']}: {phase}{str(event['action']).replace('_', ' ')}"
+def _round(event: Event, answered: int) -> str:
+    """What is asked, of whom now. The tenant comes first: a long question may be cut."""
+    action = str(event["action"]).replace("_", " ")
+    if event["phase"] == "choose" and action.startswith("score"):
+        action = "score candidates"
+    nodes = int(event["nodes"])
+    tenant = f", tenant {min(answered + 1, nodes)} of {nodes}" if nodes > 1 else ""
+    return f"round {event['round']}{tenant}: {action}"
 
 
 def _seconds(seconds: float) -> str:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 ITEM_WIDTH = 52
 ID_WIDTH = 14
-REASON_WIDTH = 30
 
 
 def recommend(
@@ -86,6 +85,7 @@ def _table(answer: Answer) -> RenderableType:
     whose = "a visitor" if answer.user is None else f"user {clean(answer.user)}"
     where = "" if answer.tenant is None else f" at {clean(answer.tenant)}"
     chosen = ", chosen on validation" if answer.is_choice else ""
+    why = ", with what speaks for it" if any(item.because is not None for item in answer.items) else ""
     rows = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
     rows.add_column("", justify="right", style="dim")
     rows.add_column("item", max_width=ITEM_WIDTH)
@@ -93,7 +93,7 @@ def _table(answer: Answer) -> RenderableType:
     rows.add_column("score", justify="right", no_wrap=True)
     for rank, item in enumerate(answer.items, start=1):
         rows.add_row(str(rank), _cell(item), Text(clean(item.item_id)), f"{item.score:.4g}")
-    title = Text(f"For {whose}{where}, by {answer.model} of all tenants{chosen}", "bold")
+    title = Text(f"For {whose}{where}, by {answer.model} of all tenants{chosen}{why}", "bold")
     empty = Text("Nothing is left to recommend: everything that the tenant sells was had already.")
     return Padding(Group(title, Text(""), rows if answer.items else empty), (0, 1), expand=False)
 
@@ -102,12 +102,12 @@ def _cell(item: Item) -> RenderableType:
     name = Text(short(item.text or item.item_id, ITEM_WIDTH))
     if item.because is None:
         return name
-    return Group(name, Text(_reason(item), "dim"))
+    return Group(name, *(Text(reason, "dim") for reason in _reasons(item)))
 
 
-def _reason(item: Item) -> str:
-    """The largest shares, of all that speaks for the item."""
+def _reasons(item: Item) -> list[str]:
+    """The largest shares, each a part of all that speaks for the item."""
     if not item.because:
-        return "because many have it"
-    parts = [f"{short(one.text or one.item_id, REASON_WIDTH)} ({percent(one.weight)})" for one in item.because]
-    return "because of " + ", ".join(parts)
+        return ["   many have it"]
+    names = [short(one.text or one.item_id, ITEM_WIDTH - 7) for one in item.because]
+    return [f"{percent(one.weight):>5}  {name}" for one, name in zip(item.because, names, strict=True)]

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from fedrec.cli import completion
 from fedrec.cli.exits import one_line_errors
+from fedrec.cli.folders import PAGE, REPORT
 
 
 def report(
@@ -39,11 +40,11 @@ def report(
 
         found = run_folder.find(run)
         measured = found.report()
-        page = html or found.path / run_folder.PAGE
+        page = html or found.path / PAGE
         write_text(page, render(measured))
         if as_json:
             typer.echo(json.dumps(headline(measured, found.path, page), ensure_ascii=False))
         else:
-            Console().print(summary(measured, [page, found.path / run_folder.REPORT]))
+            Console().print(summary(measured, [page, found.path / REPORT]))
         if open_it:
             typer.launch(page.resolve().as_uri())

@@ -1,4 +1,4 @@
-"""Folders of runs: where the next one goes, and what is found in one."""
+"""A run on disk: its report, its models, its tenants."""
 
 from __future__ import annotations
 
@@ -8,31 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedrec.cli.folders import CONFIG, EVENTS, PAGE, REPORT, RUNS
 from fedrec.client.store import TenantStore
 from fedrec.config import Config, load
 from fedrec.errors import ConfigError, DataError
 from fedrec.models import Recommender
 from fedrec.models import load as load_model
 from fedrec.server.run import RESULTS
-from fedrec.simulations.report.formats import plural
 from fedrec.simulations.report.load import read
 from fedrec.simulations.report.schema import Report
-
-RUNS = Path("runs")
-CONFIG, EVENTS, REPORT, PAGE = "config.toml", "server/events.jsonl", "report.json", "report.html"
-
-
-def new_folder(name: str) -> Path:
-    """An empty folder `runs/<name>`, or `runs/<name>-2` and so on; no two processes get the same one."""
-    number = 1
-    while True:
-        folder = RUNS / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
-            return folder
 
 
 def find(given: Path | None) -> RunFolder:
@@ -50,14 +34,6 @@ def find(given: Path | None) -> RunFolder:
     if not (folder / CONFIG).is_file():
         raise ConfigError(f"{folder} holds no run (there is no {CONFIG}); give the folder that `fedrec simulate` made.")
     return RunFolder(folder)
-
-
-def left_behind(folder: Path) -> str:
-    """What a run that was cut short has left, in words."""
-    tenants = folder / "tenants"
-    number = sum(1 for _ in tenants.iterdir()) if tenants.is_dir() else 0
-    rows = f", the rows of {plural(number, 'tenant')}" if number else ""
-    return f"{folder} has {CONFIG}, {EVENTS}{rows}, but no report. Run it again with: fedrec simulate {folder / CONFIG}"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 from importlib import resources
@@ -13,9 +14,13 @@ from rich.console import Console
 
 from fedrec.cli import completion
 from fedrec.cli.exits import INTERRUPTED, one_line_errors
+from fedrec.cli.folders import CONFIG, PAGE, REPORT, left_behind, new_folder
+from fedrec.cli.opening import show_licence
+from fedrec.errors import FedrecError
 
 if TYPE_CHECKING:
     from fedrec.config import Config
+    from fedrec.simulations.experiment import Experiment
     from fedrec.simulations.report.schema import Report
 
 DEFAULT = "demo"
@@ -45,8 +50,9 @@ def simulate(
 ) -> None:
     """Let tenants on this machine build one recommender, and report what that did for each of them.
 
-    The run's folder gets a report (report.html, report.json), the configuration as run, what the server and each
-    tenant know, and the models. Ctrl-C leaves what there is.
+    The run's folder gets the report, the configuration as run, what the server and each tenant know, and the models.
+
+    Ctrl-C leaves what there is.
     """
     with one_line_errors():
         if list_them:
@@ -64,8 +70,10 @@ def _list_presets() -> None:
     names = presets()
     width = max(len(name) for name in names)
     for name in names:
-        first = (folder / f"{name}.toml").read_text(encoding="utf-8").splitlines()[0]
-        typer.echo(f"{name:<{width}}  {first.removeprefix('#').strip()}")
+        text = (folder / f"{name}.toml").read_text(encoding="utf-8")
+        comment = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+        sentence = " ".join(line.removeprefix("#").strip() for line in comment).partition(". ")[0]
+        typer.echo(f"{name:<{width}}  {sentence.removesuffix('.')}")
 
 
 def _configured(configuration: str, seed: int | None, arms: str | None) -> Config:
@@ -82,37 +90,51 @@ def _configured(configuration: str, seed: int | None, arms: str | None) -> Confi
         unknown = sorted(wanted - set(ARMS))
         if unknown:
             raise ConfigError(f"--arms: expected some of {', '.join(ARMS)}, separated by commas, got '{unknown[0]}'.")
+        if "federated" not in wanted:
+            raise ConfigError("--arms: 'federated' must be among them; the others are what it is compared with.")
         raw["federation"]["arms"] = [arm for arm in ARMS if arm in wanted]
     return parse(raw, "command line")
 
 
 def _run(config: Config, out: Path | None, quiet: bool) -> tuple[Path, Report]:
     """Run, and say what is there if that is cut short."""
-    from fedrec.cli import progress, run_folder
-    from fedrec.cli.opening import show_licence
-    from fedrec.errors import FedrecError
-    from fedrec.simulations.experiment import Experiment
-
-    logging.getLogger("flwr").setLevel(logging.WARNING)
-    folder = out or run_folder.new_folder(config.name)
-    show_licence(config.data, quiet)
+    folder = out or new_folder(config.name)
     if not quiet:
         typer.echo(f"{config.name} (seed {config.seed}) in {folder}", err=True)
+    experiment = _experiment(config, folder, ours=out is None)
+    show_licence(config.data, quiet)
+    from fedrec.cli import progress
+
     try:
-        with progress.watching(config, progress.FEDERATED_RUN, quiet) as listener:
-            return folder, Experiment(config, folder, listener).run()
+        with progress.watching(config, progress.FEDERATED_RUN, quiet) as experiment.listener:
+            return folder, experiment.run()
     except KeyboardInterrupt:
-        typer.echo(f"interrupted; {run_folder.left_behind(folder)}", err=True)
+        typer.echo(f"interrupted: {left_behind(folder)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except FedrecError:
-        if (folder / run_folder.CONFIG).exists():
-            typer.echo(f"The run failed; {run_folder.left_behind(folder)}", err=True)
+        if (folder / CONFIG).exists():
+            typer.echo(f"not finished: {left_behind(folder)}", err=True)
         raise
+
+
+def _experiment(config: Config, folder: Path, ours: bool) -> Experiment:
+    """The experiment, if it can be run; else a folder of ours is taken away again."""
+    try:
+        from fedrec.simulations.experiment import Experiment  # takes seconds where Flower was never imported
+
+        logging.getLogger("flwr").setLevel(logging.WARNING)
+        experiment = Experiment(config, folder)
+        experiment.check()
+    except BaseException:
+        if ours:
+            folder.rmdir()
+        raise
+    return experiment
 
 
 def _show(report: Report, folder: Path, quiet: bool, as_json: bool) -> None:
     from fedrec.cli.headline import headline
-    from fedrec.cli.run_folder import PAGE, REPORT, RunFolder
+    from fedrec.cli.run_folder import RunFolder
     from fedrec.simulations.report.terminal import summary
 
     if as_json:
@@ -123,6 +145,4 @@ def _show(report: Report, folder: Path, quiet: bool, as_json: bool) -> None:
         Console().print(summary(report, [folder / PAGE, folder / REPORT]))
         store = RunFolder(folder).tenants()[0]
         user = store.dataset().interactions.user_ids[0]
-        typer.echo(
-            f"\nTo see a user's list: fedrec recommend --run {folder} --user {user} --tenant {store.name}", err=True
-        )
+        typer.echo(f"\nNext: fedrec recommend --run {folder} --user {user} --tenant {store.name}", err=True)

@@ -20,9 +20,10 @@ from fedrec.models.protocols import Statistic
 from fedrec.server.choosing import Candidate, candidates_of
 from fedrec.server.events import Event
 
-SCORING = 1.5
-FLOOR_SCORING = 0.5
-ALONE = 0.12  # of a pooled fit, for each tenant that fits by itself
+SCORING = 2.5
+FLOOR_SCORING = 0.8
+ALONE = 0.3  # of a pooled fit, for each tenant that fits by itself
+MASKING = 0.4  # of a round, for each tenant that masks its vector
 CERTAIN_SHARE = 0.02  # before so much is done there is no estimate
 LONG_ROUND = 5.0
 REHEARSAL_ITEMS = 96  # more than any default rank
@@ -32,21 +33,22 @@ class Work:
     """The work of one run; fed with its events."""
 
     def __init__(self, config: Config, clock: Callable[[], float] = time.monotonic) -> None:
-        self._arms, self._clock = config.federation.arms, clock
+        self._federation, self._clock = config.federation, clock
         self._steps = 2.0 * (_steps(config.models) + SCORING)  # choose, then fit for good: what a pooled run does
-        self._tenants, self._nodes = 1, 1
+        self._tenants, self._nodes, self._federated = 1, 1, False
         self._done, self._round, self._within = 0.0, 0.0, 0.0
-        self._begun: float | None = None
-        self._round_begun = clock()
+        self._begun = self._round_begun = clock()
 
     def __call__(self, event: Event) -> None:
         """Take note of an event."""
         kind = event["event"]
         if kind == "loaded":
             self._tenants, self._begun = int(event["tenants"]), self._clock()
+        elif kind == "stage-start":
+            self._federated = event["stage"] == "federation"
         elif kind == "round-start":
             self._nodes, self._within = max(1, int(event["nodes"])), 0.0
-            self._round, self._round_begun = self._weight(str(event["action"])), self._clock()
+            self._round, self._round_begun = self._weight(str(event["action"]), self._federated), self._clock()
         elif kind == "reply":
             self._within = int(event["done"]) / self._nodes
         elif kind == "round-end":
@@ -59,29 +61,36 @@ class Work:
 
     def remaining_s(self) -> float | None:
         """Seconds that the rest may take; None as long as nothing can be said."""
-        if self._begun is None or self.share < CERTAIN_SHARE:
+        if self.share < CERTAIN_SHARE:
             return None
         left = self._total - self._done - self._within * self._round
         return max(0.0, left * self._pace())
 
     @property
     def _total(self) -> float:
-        scores = sum(self._weight(f"score {arm}") for arm in self._arms)
-        return self._steps * (1 + ("pooled" in self._arms)) - SCORING + scores
+        arms = self._federation.arms
+        scores = sum(self._weight(f"score {arm}", federated=True) for arm in arms)
+        choosing = (self._steps - SCORING) * self._factor(federated=True)
+        return choosing + scores + self._steps * ("pooled" in arms)
 
-    def _weight(self, action: str) -> float:
+    def _weight(self, action: str, federated: bool) -> float:
+        factor = self._factor(federated)
         if action == "score local":
-            return ALONE * self._tenants * self._steps
+            return factor + ALONE * self._tenants * self._steps
         if action == "score floor":
-            return FLOOR_SCORING
-        return SCORING if action.startswith("score") else 1.0
+            return FLOOR_SCORING * factor
+        return (SCORING if action.startswith("score") else 1.0) * factor
+
+    def _factor(self, federated: bool) -> float:
+        """How much more a round is if each tenant masks what it sends."""
+        return 1 + MASKING * self._tenants * (federated and self._federation.secure_aggregation)
 
     def _pace(self) -> float:
         """Seconds for a unit: of the present round if it is long, else of the whole run."""
         now = self._clock()
         if self._round > LONG_ROUND and self._within > 0.1:
             return (now - self._round_begun) / (self._within * self._round)
-        return (now - (self._begun or now)) / (self._done + self._within * self._round)
+        return (now - self._begun) / (self._done + self._within * self._round)
 
 
 def _steps(models: Sequence[ModelConfig]) -> int:

@@ -28,11 +28,11 @@ class Ids:
         position = self._positions.get(wanted)
         if position is None:
             error = UnknownItem if self._kind == "item" else UnknownUser
-            raise error(f"There is no {self._kind} '{wanted}' among {len(self._ids)}{self._hint(wanted)}.")
+            raise error(f"There is no {self._kind} '{wanted}' among {len(self._ids)}{self._hint(wanted)}")
         return position
 
     def _hint(self, wanted: str) -> str:
         near = difflib.get_close_matches(wanted, self._ids, n=3) if len(self._ids) <= MAX_SEARCHED else []
         if near:
             return "; did you mean " + " or ".join(f"'{one}'" for one in near) + "?"
-        return f"; ids look like '{self._ids[0]}'" if self._ids else ""
+        return f"; ids look like '{self._ids[0]}'." if self._ids else "."
