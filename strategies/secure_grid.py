@@ -122,7 +122,7 @@ class SecureGrid(Grid):
         self, outgoing: Mapping[int, tuple[Message, list[bytes]]], timeout: float | None
     ) -> Iterator[tuple[int, list[bytes]]]:
         """Send each node its message with protocol payloads; each node's own as they arrive. Refusals are reported."""
-        messages = (_with_payloads(message, payloads) for message, payloads in outgoing.values())
+        messages = [_with_payloads(message, payloads) for message, payloads in outgoing.values()]
         silent = set(outgoing)
         for reply in self._grid.send_and_receive(messages, timeout=timeout):
             node = reply.metadata.src_node_id
