@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
 from fedrec.errors import DataError
+from fedrec.files import write_text
 from fedrec.simulations.report.schema import SCHEMA, Report
 
 
@@ -50,7 +49,7 @@ def write(report: Report, path: Path | str) -> None:
         raise DataError(
             f"{place} is not a finite number", cure="leave out what could not be measured", source=str(path)
         )
-    _replace(path, json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _check_version(content: bytes, path: Path) -> None:
@@ -84,17 +83,3 @@ def _first_non_finite(node: object, place: str) -> str | None:
     children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     found = (_first_non_finite(child, f"{place}.{key}") for key, child in children)
     return next((problem for problem in found if problem is not None), None)
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

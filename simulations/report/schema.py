@@ -54,7 +54,7 @@ class TenantResult(Frozen):
 
 
 class Tenant(Frozen):
-    """One tenant's own view. Never sent: a simulation reads it from the tenant's folder."""
+    """One tenant's own view, read from its folder. It leaves the tenant only within sums over all tenants."""
 
     name: str
     users: int

@@ -17,12 +17,13 @@ from rich.text import Text
 from fedrec.simulations.report import standing
 from fedrec.simulations.report.formats import MISSING, clean, count, duration, metric, plural, short, size
 from fedrec.simulations.report.quality_tables import gain_words
-from fedrec.simulations.report.schema import Measure, Report, Tenant
+from fedrec.simulations.report.schema import Measure, Report, ServerView, Tenant
 from fedrec.simulations.report.standing import FEDERATED, LOCAL
 from fedrec.simulations.report.verdict import protection, verdict
 
 MOST_MODELS = 12
 MOST_TENANTS = 8
+MOST_SEEN = 3
 NAME_WIDTH = 30
 Compared = tuple[Tenant, float | None]  # a tenant with its gain
 
@@ -39,8 +40,20 @@ def summary(report: Report, files: Sequence[Path] = ()) -> RenderableType:
     warning = protection(report.privacy)
     if warning is not None:
         parts += [Text(""), Text(f"Privacy: {warning}", style="yellow")]
+    if report.privacy.server_view is not None:
+        parts += [Text(""), _server_view(report.privacy.server_view)]
     parts += [Text(""), Text(_cost(report), style="dim"), *(_file(path) for path in files)]
     return Padding(Group(*parts), (0, 1), expand=False)
+
+
+def _server_view(view: ServerView) -> Table:
+    table = _table(f"What the server saw of {short(view.tenant, NAME_WIDTH)}")
+    table.add_column("users who have", no_wrap=True, overflow="ellipsis", max_width=NAME_WIDTH)
+    for heading in ("it saw", "sum of all", "hidden"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in view.rows[:MOST_SEEN]:
+        table.add_row(Text(short(clean(row.item), NAME_WIDTH)), *(count(n) for n in (row.seen, row.total, row.own)))
+    return table
 
 
 def _models(report: Report) -> Table:
