@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,14 +190,12 @@ class _WatchedGrid(InProcessGrid):
     listener: Listener
     answered: Counter[str]  # of each round
 
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        keys: list[str] = []
-        for message in messages:
-            keys += super().push_messages([message])
-            if BODY in message.content:  # not one that only prepares or ends a secure sum
-                self.answered[message.metadata.group_id] += 1
-                self.listener({"event": "reply", "done": self.answered[message.metadata.group_id]})
-        return keys
+    def deliver(self, message: Message) -> Message | None:
+        reply = super().deliver(message)
+        if BODY in message.content:  # not one that only prepares or ends a secure sum
+            self.answered[message.metadata.group_id] += 1
+            self.listener({"event": "reply", "done": self.answered[message.metadata.group_id]})
+        return reply
 
 
 def _loaded(rows: Dataset, tenants: int) -> Event:

@@ -67,15 +67,15 @@ class InProcessGrid(Grid):
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Replies one by one, each computed when it is taken, so that a caller who adds them up holds one at a time."""
-        return (reply for message in messages if (reply := self._delivered(message)) is not None)
+        return (reply for message in messages if (reply := self.deliver(message)) is not None)
 
     def _push(self, message: Message) -> str:
-        reply = self._delivered(message)
+        reply = self.deliver(message)
         if reply is not None:
             self._replies[message.metadata.message_id] = reply
         return message.metadata.message_id
 
-    def _delivered(self, message: Message) -> Message | None:
+    def deliver(self, message: Message) -> Message | None:
         """The reply to `message`, unless one of the two is lost."""
         message.metadata.__dict__["_message_id"] = uuid.uuid4().hex
         message.metadata.__dict__["_src_node_id"] = SERVER_NODE_ID
