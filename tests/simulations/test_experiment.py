@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 
+import pyarrow as pa
 import pytest
 
 from fedrec.config import parse
+from fedrec.data import Dataset
 from fedrec.errors import ConfigError, RoundFailed
 from fedrec.simulations.experiment import Experiment
 from fedrec.simulations.report.load import read
@@ -80,13 +82,16 @@ def test_one_seed_gives_one_result_and_another_seed_another(tmp_path):
 
 
 def test_a_split_by_time_uses_the_same_moments_everywhere_and_measures_cold_users(tmp_path):
-    synthetic = CONFIG["data"]["synthetic"] | {"late_users": 0.4}
-    data = {"dataset": "synthetic", "synthetic": synthetic}
-    report, _ = run(tmp_path / "run", data=data, evaluation={"holdout": "time", "bootstrap": 0})
+    """40 users, one new a day, each with an event on six days in a row: those who come last have no history."""
+    events = [(user, (user + step) % 12, 86_400 * (user + step)) for user in range(40) for step in range(6)]
+    users, items, times = (list(column) for column in zip(*events, strict=True))
+    dataset = Dataset.from_frame(pa.table({"user_id": users, "item_id": items, "timestamp": times}))
+    config = CONFIG | {"tenants": {"split": "iid", "n": 4}, "evaluation": {"holdout": "time", "bootstrap": 0}}
+    report = Experiment(parse(config), tmp_path / "run").run(dataset)
     assert "starts = [" in (tmp_path / "run" / "config.toml").read_text()
     result = next(r for r in report.results if (r.arm, r.model) == ("federated", "ease"))
-    assert result.slices["activity:0"]["NDCG@10"].users > 0
-    assert result.slices["all"]["NDCG@10"].users > result.slices["activity:0"]["NDCG@10"].users
+    cold, everyone = (result.slices[name]["NDCG@10"].users for name in ("activity:0", "all"))
+    assert 0 < cold < everyone
 
 
 def test_two_tenants_are_too_few_for_the_default_policy(tmp_path):
