@@ -17,7 +17,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
 
 from fedrec.contribution import Words
-from fedrec.errors import ContributionError, ProtocolError, Refusal
+from fedrec.errors import ContributionError, FedrecError, ProtocolError, Refusal
 from fedrec.files import write_bytes
 from fedrec.messages import (
     REFUSAL,
@@ -76,6 +76,9 @@ class SecureSums:
         except ProtocolError as error:
             log.warning("refused reason=malformed detail=%s", error)
             content = refusal("malformed", "the message is not one of this protocol version")
+        except FedrecError as error:
+            log.error("failed error=%s", error)
+            content = refusal(type(error).__name__, "the client's own log says more")
         return Message(content, reply_to=message)
 
     def _answer(self, message: Message, context: Context, call_next: ClientAppCallable) -> RecordDict:

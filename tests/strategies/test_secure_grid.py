@@ -226,3 +226,12 @@ def test_gram_sums_stay_exact_under_masks(tmp_path):
     expected = fit_federated(plain, {"ease": EASE(l2=1.0)}, federation.items, "final")
     np.testing.assert_array_equal(masked["ease"]["item_weights"], expected["ease"]["item_weights"])
     assert not [message for message in federation.wire if not message.has_error() and REFUSAL in message.content]
+
+
+def test_a_damaged_identity_fails_closed_and_names_no_path(tmp_path):
+    federation = Federation(tmp_path)
+    (federation.stores[4].folder / "secagg" / "identity.key").write_text("damaged")
+    assert federation.popularity() == federation.counts([0, 1, 2, 3])
+    refused = [fields for event, fields in federation.events if event == "refused"]
+    assert {fields["reason"] for fields in refused} == {"ConfigError"}
+    assert not [fields for fields in refused if str(tmp_path) in str(fields["detail"])]
