@@ -12,7 +12,8 @@ from benchmarks.figures import Row, at_most
 from benchmarks.timing import median, spread
 from fedrec.content.features import catalogue_features
 from fedrec.data import Dataset
-from fedrec.models import ItemFeatures, create
+from fedrec.models import ItemFeatures
+from fedrec.models.registry import create_closed
 from fedrec.server.events import Event, listening
 from fedrec.server.exchange import Exchange
 from fedrec.server.fitting import fit_federated
@@ -65,7 +66,7 @@ def _cold_fit(preset: str, dataset: Dataset, masks: bool) -> Fit:
 def _fit(exchange: Exchange, dataset: Dataset, names: Sequence[str]) -> Fit:
     events: list[Event] = []
     started, started_cpu = time.perf_counter(), time.process_time()
-    algorithms = {name: create(name, CLOSED_FORM[name]) for name in names}
+    algorithms = {name: create_closed(name, CLOSED_FORM[name]) for name in names}
     needs_content = any(algorithm.uses_content for algorithm in algorithms.values())
     items = catalogue_features(dataset.catalogue) if needs_content else ItemFeatures(dataset.num_items)
     with listening(events.append):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import demo, evaluation_speed, fit_time, parity, quality, scale
+from benchmarks import demo, evaluation_speed, fit_time, parity, quality, scale, secagg, secagg_exactness
 from benchmarks.benchmark import Benchmark
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -14,5 +14,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         evaluation_speed.BENCHMARK,
         demo.BENCHMARK,
         scale.BENCHMARK,
+        secagg.BENCHMARK,
+        secagg_exactness.BENCHMARK,
     )
 }

@@ -18,7 +18,8 @@ from benchmarks.figures import Row, at_least
 from fedrec.config import Config, parse
 from fedrec.data import Catalogue, Dataset, Interactions
 from fedrec.errors import CatalogueTooLarge
-from fedrec.models import ItemFeatures, create
+from fedrec.models import ItemFeatures
+from fedrec.models.registry import create_closed
 from fedrec.rng import derive
 from fedrec.server.fitting import fit_federated
 
@@ -72,7 +73,7 @@ def fit_cost(name: str, parameters: dict[str, Any], market: Market) -> tuple[flo
     with scratch() as folder:
         exchange = exchange_over(_config(market.seed), dataset, folder)
         started = time.perf_counter()
-        fit_federated(exchange, {name: create(name, parameters)}, ItemFeatures(market.num_items), "final")
+        fit_federated(exchange, {name: create_closed(name, parameters)}, ItemFeatures(market.num_items), "final")
         seconds = time.perf_counter() - started
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBIBYTE / 1e9
 
@@ -100,7 +101,7 @@ def _config(seed: int) -> Config:
 
 def _refuses(name: str) -> bool:
     try:
-        create(name, {}).begin(ItemFeatures(NUM_ITEMS))
+        create_closed(name, {}).begin(ItemFeatures(NUM_ITEMS))
     except CatalogueTooLarge:
         return True
     return False

@@ -28,6 +28,12 @@ def on_contribute(message: Message, context: Context) -> Message:
     return _reply(message, context, lambda store: _contribute(message, store))
 
 
+@app.train("local")
+def on_train(message: Message, context: Context) -> Message:
+    """One round of training on the tenant's rows."""
+    return _reply(message, context, lambda store: _trained(message, store))
+
+
 @app.evaluate("score")
 def on_score(message: Message, context: Context) -> Message:
     """Metric sums over the tenant's held-out items."""
@@ -37,6 +43,12 @@ def on_score(message: Message, context: Context) -> Message:
 def _contribute(message: Message, store: TenantStore) -> RecordDict:
     body, arrays = read_instruction(message, ContributeBody)
     return _released(contribute(body, arrays, store), body)
+
+
+def _trained(message: Message, store: TenantStore) -> RecordDict:
+    from fedrec.client.local_training import train_reply  # torch, for runs that use it
+
+    return train_reply(message, store)
 
 
 def _score(message: Message, store: TenantStore) -> RecordDict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from fedrec.errors import ProtocolError
 from fedrec.messages import AnyArray, Holdout, ModelSpec, Params, ScoreBody, part, ranking_protocol
 from fedrec.metrics import MetricSums, UserMetrics, evaluate
 from fedrec.models import ClosedForm, ItemFeatures, Weights, create, fit, localised, pooled_sum
+from fedrec.models.protocols import Scoring
 
 
 def score(body: ScoreBody, arrays: Mapping[str, AnyArray], store: TenantStore) -> Contribution:
@@ -49,9 +51,9 @@ def _model_sums(
     rows = split.train if choosing else split.fit
     validation = None
     if body.arm == "local":
-        params, validation = _own_choice(spec, body.holdout, counts, store)
+        params, validation = _own_choice(spec, body, counts, store)
         model = create(spec.name, params)
-        weights = _fitted_alone(model, rows, store)
+        weights = _fitted_alone(model, rows, store, body)
     else:
         model = create(spec.name, spec.candidates[0])
         weights = localised(model, dict(shared), rows)
@@ -59,26 +61,31 @@ def _model_sums(
     return MetricSums.of(metrics, tenant=store.name, positions=fold.users), validation
 
 
-def _own_choice(spec: ModelSpec, holdout: Holdout, counts: AnyArray, store: TenantStore) -> tuple[Params, float]:
+def _own_choice(spec: ModelSpec, body: ScoreBody, counts: AnyArray, store: TenantStore) -> tuple[Params, float]:
     """The candidate that does best on the tenant's own validation, the earliest of equals, and what it reached."""
+    holdout = body.holdout
     split = store.split(holdout)
     reached = []
     for params in spec.candidates:
         model = create(spec.name, params)
-        weights = _fitted_alone(model, split.train, store)
+        weights = _fitted_alone(model, split.train, store, body)
         values = _measure(model, weights, split.validation, counts, store, holdout).of(holdout.headline)
         reached.append(float(values.mean()) if len(values) else 0.0)
     best = int(np.argmax(reached))
     return spec.candidates[best], reached[best]
 
 
-def _fitted_alone(model: ClosedForm, rows: Histories, store: TenantStore) -> Weights:
+def _fitted_alone(model: Scoring, rows: Histories, store: TenantStore, body: ScoreBody) -> Weights:
     """The recommender as the tenant can make it without anyone else."""
+    if not isinstance(model, ClosedForm):
+        from fedrec.client.local_training import weights_alone  # torch, for runs that use it
+
+        return weights_alone(cast(Any, model), rows, store, body)
     return localised(model, fit(model, _features(store), pooled_sum([rows])), rows)
 
 
 def _measure(
-    model: ClosedForm, weights: Weights, fold: Fold, counts: AnyArray, store: TenantStore, holdout: Holdout
+    model: Scoring, weights: Weights, fold: Fold, counts: AnyArray, store: TenantStore, holdout: Holdout
 ) -> UserMetrics:
     def scores(start: int, stop: int) -> NDArray[np.floating]:
         return model.scores(weights, fold.history.select(np.arange(start, stop)))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from fedrec.config import ModelConfig, Value
 from fedrec.errors import ConfigError
 from fedrec.messages import Params
-from fedrec.models import ClosedForm, create, parameters_of
+from fedrec.models import create, parameters_of
+from fedrec.models.protocols import Scoring
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Candidate:
     params: Params
 
     @property
-    def algorithm(self) -> ClosedForm:
+    def algorithm(self) -> Scoring:
         """The recommender itself."""
         return create(self.model, self.params)
 

@@ -11,11 +11,12 @@ from fedrec.config import Arm, ModelConfig
 from fedrec.content.features import catalogue_features
 from fedrec.data import Catalogue
 from fedrec.files import write_text
-from fedrec.messages import ModelSpec
-from fedrec.models import ItemFeatures, Popularity, Weights
+from fedrec.messages import ModelSpec, Phase
+from fedrec.models import ClosedForm, ItemFeatures, Popularity, Weights
 from fedrec.server.choosing import Candidate, Chosen, best, candidates_of
 from fedrec.server.exchange import Exchange
 from fedrec.server.fitting import fit_federated
+from fedrec.server.neural import train_weights
 from fedrec.server.scoring import score_arm
 from fedrec.server.store import load_models, save_model
 
@@ -33,10 +34,10 @@ def run(exchange: Exchange, catalogue: Catalogue, out: Path, pooled: Path | None
     exchange.events.emit("run-start", name=config.name, seed=config.seed, models=[m.name for m in config.models])
     items = catalogue_features(catalogue)
     options = {model.name: candidates_of(model) for model in _with_floor(config.models)}
-    chosen = _choose(exchange, items, options)
+    chosen = _choose(exchange, items, options, out)
     final = [choice.candidate for choice in chosen]
     federated = [candidate for candidate in final if not candidate.algorithm.private]
-    weights = fit_federated(exchange, {c.label: c.algorithm for c in federated}, items, "final")
+    weights = _fitted(exchange, federated, items, "final", out)
     models = {c.label: (c, weights[c.label]) for c in federated}
     counts = weights[POPULARITY]["popularity"]
     results: dict[str, Any] = {}
@@ -78,10 +79,26 @@ def _local_specs(final: Sequence[Candidate], options: Mapping[str, tuple[Candida
     ]
 
 
-def _choose(exchange: Exchange, items: ItemFeatures, options: Mapping[str, tuple[Candidate, ...]]) -> list[Chosen]:
+def _fitted(
+    exchange: Exchange, candidates: Sequence[Candidate], items: ItemFeatures, phase: Phase, out: Path
+) -> dict[str, Weights]:
+    """Label -> weights: sums for the closed forms, then rounds for each neural recommender."""
+    closed = {c.label: c.algorithm for c in candidates if isinstance(c.algorithm, ClosedForm)}
+    weights = fit_federated(exchange, closed, items, phase)
+    counts = next(w["popularity"] for label, w in weights.items() if "popularity" in w)
+    for candidate in candidates:
+        if candidate.label not in closed:
+            folder = out / "training" / f"{phase}-{candidate.label.replace(':', '-')}"
+            weights[candidate.label] = train_weights(exchange, candidate.algorithm, items, counts, phase, folder)
+    return weights
+
+
+def _choose(
+    exchange: Exchange, items: ItemFeatures, options: Mapping[str, tuple[Candidate, ...]], out: Path
+) -> list[Chosen]:
     """The best candidate of each recommender on validation. Tenant-local recommenders are chosen by each tenant."""
     federated = [c for several in options.values() for c in several if not c.algorithm.private]
-    weights = fit_federated(exchange, {c.label: c.algorithm for c in federated}, items, "choose")
+    weights = _fitted(exchange, federated, items, "choose", out)
     models = {c.label: (c, weights[c.label]) for c in federated}
     counts = weights[options[POPULARITY][0].label]["popularity"]
     scores = score_arm(exchange, "federated", specs_of(models), models, counts, "choose")

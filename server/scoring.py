@@ -13,6 +13,7 @@ from fedrec.metrics import MetricSums, Summary
 from fedrec.models import Weights
 from fedrec.server.choosing import Candidate
 from fedrec.server.exchange import Exchange
+from fedrec.server.neural import alone_plan
 
 
 def score_arm(
@@ -38,6 +39,7 @@ def score_arm(
         capacity=exchange.capacity,
         holdout=exchange.holdout,
         arm=arm,
+        training=alone_plan(exchange.config) if arm == "local" else None,
         models=tuple(specs),
     )
     arrays = {"counts": np.asarray(counts, dtype=np.float64)} | _shared(arm, models)

@@ -42,7 +42,7 @@ def create_optimizer(name: str, parameters: Mapping[str, Any]) -> FedAvg:
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise ConfigError(f"{name} has no parameter '{unknown[0]}'; it has {', '.join(known) or 'none'}.")
-    return kind(fraction_evaluate=0.0, min_train_nodes=1, min_available_nodes=1, **parameters)
+    return kind(min_train_nodes=1, min_available_nodes=1, **parameters)
 
 
 def parameters_of_optimizer(name: str) -> list[str]:

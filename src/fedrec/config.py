@@ -116,6 +116,20 @@ class FederationConfig(Section):
         return self
 
 
+class TrainingConfig(Section):
+    """How neural recommenders are trained. local: see `fedrec.models.neural.plan.LocalTraining`; alone_epochs: of the
+    arms that one client trains without others, `pooled` and `local`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rounds: int = Field(default=10, ge=1)
+    optimizer: str = "fedavg"
+    parameters: dict[str, Value] = {}
+    cohort: float = Field(default=1.0, gt=0, le=1)
+    alone_epochs: int = Field(default=10, ge=1)
+    local: dict[str, Value] = {}
+
+
 class ModelConfig(Section):
     """One recommender. A hyper-parameter given as a list is chosen among its values on validation."""
 
@@ -138,6 +152,7 @@ class Config(Section):
     tenants: TenantsConfig = TenantsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     federation: FederationConfig = FederationConfig()
+    training: TrainingConfig = TrainingConfig()
     models: tuple[ModelConfig, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -93,9 +93,13 @@ class ContributeBody(Body):
 
 
 class ScoreBody(Body):
-    """Rank for your held-out users and add up the metrics. Arm `local`: with models fitted on your own rows."""
+    """Rank for your held-out users and add up the metrics. Arm `local`: with models fitted on your own rows.
+
+    training: the `LocalTraining` of neural recommenders that are trained alone.
+    """
 
     arm: Arm
+    training: Params | None = None
     models: tuple[ModelSpec, ...] = Field(min_length=1)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fedrec.contribution import Total
 from fedrec.data.histories import Histories
-from fedrec.models.protocols import ClosedForm, ItemFeatures, Localised, Statistic, Weights
+from fedrec.models.protocols import ClosedForm, ItemFeatures, Localised, Scoring, Statistic, Weights
 
 SumOverClients = Callable[[Statistic], Total]
 
@@ -57,6 +57,6 @@ def pooled_sum(clients: Sequence[Histories]) -> SumOverClients:
     return total
 
 
-def localised(algorithm: ClosedForm, weights: Weights, histories: Histories) -> Weights:
+def localised(algorithm: Scoring, weights: Weights, histories: Histories) -> Weights:
     """`weights` with the private ones of a tenant, if the recommender has any."""
     return algorithm.localise(weights, histories) if isinstance(algorithm, Localised) else weights

@@ -7,7 +7,7 @@ from pathlib import Path
 from fedrec.data.histories import Histories
 from fedrec.errors import ConfigError, ModelError
 from fedrec.models import saved
-from fedrec.models.protocols import ClosedForm, Weights
+from fedrec.models.protocols import Scoring, Weights
 from fedrec.models.recommender import Recommender
 from fedrec.models.registry import create
 
@@ -32,7 +32,7 @@ def load(directory: str | Path) -> Recommender:
     return Recommender(algorithm, {**model.shared, **private}, model.item_ids, model.user_ids, histories)
 
 
-def _check_names(directory: str | Path, algorithm: ClosedForm, shared: Weights, private: Weights) -> None:
+def _check_names(directory: str | Path, algorithm: Scoring, shared: Weights, private: Weights) -> None:
     unknown = sorted((set(shared) - set(algorithm.shared)) | (set(private) - set(algorithm.private)))
     if unknown:
         raise ModelError(

@@ -85,6 +85,33 @@ class Statistic(Protocol):
         ...
 
 
+@runtime_checkable
+class Scoring(Protocol):
+    """A recommender that has its weights, however it came by them. A frozen dataclass of hyper-parameters."""
+
+    name: ClassVar[str]
+    uses_content: ClassVar[bool]
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Names of weights that make up the released model."""
+        ...
+
+    @property
+    def private(self) -> tuple[str, ...]:
+        """Names of weights that a tenant makes from its own histories and keeps."""
+        ...
+
+    def scores(self, weights: Weights, histories: Histories) -> Float32Array | Float64Array:
+        """See `ClosedForm.scores`."""
+        ...
+
+    def attribution(self, weights: Weights, history: Histories, item: int) -> Attribution:
+        """See `ClosedForm.attribution`."""
+        ...
+
+
+@runtime_checkable
 class ClosedForm(Protocol):
     """A recommender fitted by sums. A frozen dataclass of hyper-parameters; all methods are pure.
 
@@ -129,6 +156,6 @@ class Localised(Protocol):
         ...
 
 
-def parameters_of(algorithm: ClosedForm) -> Params:
+def parameters_of(algorithm: Scoring) -> Params:
     """All hyper-parameters, from which `create` makes an equal recommender."""
     return asdict(cast(Any, algorithm))

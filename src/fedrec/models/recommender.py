@@ -16,7 +16,7 @@ from fedrec.errors import ModelError, NotFitted, UnknownUser
 from fedrec.models import saved, validate
 from fedrec.models.fitting import fit, localised, pooled_sum
 from fedrec.models.ids import Ids
-from fedrec.models.protocols import AnyArray, ClosedForm, ItemFeatures, Weights, parameters_of
+from fedrec.models.protocols import AnyArray, ClosedForm, ItemFeatures, Scoring, Weights, parameters_of
 
 if TYPE_CHECKING:
     from fedrec.content import ItemEncoder
@@ -74,7 +74,7 @@ class Recommender:
     `EASE().fit(dataset)`, by `load`, or from federated weights, then `attach`.
     """
 
-    algorithm: ClosedForm
+    algorithm: Scoring
     weights: Weights
     item_ids: Sequence[str]
     user_ids: Sequence[str] = ()

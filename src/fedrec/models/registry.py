@@ -15,7 +15,7 @@ from fedrec.models.item_knn import ItemKNN
 from fedrec.models.markov import Markov
 from fedrec.models.pca import PCA
 from fedrec.models.popularity import Popularity
-from fedrec.models.protocols import ClosedForm
+from fedrec.models.protocols import ClosedForm, Scoring
 from fedrec.models.user_knn import UserKNN
 
 ALGORITHMS: dict[str, type[ClosedForm]] = {
@@ -24,7 +24,18 @@ ALGORITHMS: dict[str, type[ClosedForm]] = {
 """Name -> class."""
 
 
-def create(name: str, parameters: Mapping[str, Any]) -> ClosedForm:
+def create(name: str, parameters: Mapping[str, Any]) -> Scoring:
+    """The recommender `name`, closed-form or neural, with hyper-parameters. Raises ConfigError as `create_closed`."""
+    if name in ALGORITHMS:
+        return create_closed(name, parameters)
+    from fedrec.models.neural.registry import NEURAL, create_neural  # torch, for those who use it
+
+    if name not in NEURAL:
+        raise ConfigError(f"There is no recommender '{name}'{_hint(name, [*ALGORITHMS, *NEURAL])}")
+    return create_neural(name, parameters)
+
+
+def create_closed(name: str, parameters: Mapping[str, Any]) -> ClosedForm:
     """The recommender `name` with hyper-parameters.
 
     Raises:

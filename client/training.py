@@ -1,0 +1,232 @@
+"""THE local training loop: the same for one table, for a tenant of a simulation and for a SuperNode.
+
+What it does follows from its arguments and from (seed, round, client); no random number comes from anywhere else.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fedrec.data import Dataset
+from fedrec.data.histories import Histories
+from fedrec.errors import ModelError
+from fedrec.models import ItemFeatures, Recommender
+from fedrec.models.neural.batches import Batch, Batches
+from fedrec.models.neural.network import Network, arrays_of
+from fedrec.models.neural.objectives import Catalogue, batch_loss
+from fedrec.models.neural.plan import LocalTraining, Progress
+from fedrec.models.neural.protocol import NeuralModel, public_weights, tensor_of
+from fedrec.models.neural.randomness import seed_dropout, stream
+from fedrec.models.protocols import Float32Array
+
+Validate = Callable[[Network], float]
+"""How good a network is on the tenant's own validation; higher is better."""
+
+
+@dataclass(frozen=True, eq=False)
+class LocalRows:
+    """What a client trains on.
+
+    content: (num_items, content_dim) public vectors, or None. assortment: (num_items,) which items are ranked; None is
+    the whole catalogue. Events on items outside of it are left out.
+    """
+
+    histories: Histories
+    content: Float32Array | None = None
+    assortment: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None
+
+    def catalogue(self) -> tuple[Catalogue, Histories]:
+        """The items that are ranked, and the histories in their positions."""
+        everything = np.arange(self.histories.num_items)
+        ids = everything if self.assortment is None else np.flatnonzero(self.assortment)
+        histories = self.histories
+        if self.assortment is not None:
+            kept = histories.keep(self.assortment[histories.items])
+            place = np.cumsum(self.assortment) - 1
+            histories = Histories(kept.indptr, place[kept.items], len(ids))
+        content = None if self.content is None else self.content[ids]
+        return Catalogue(torch.from_numpy(ids), tensor_of(content)), histories
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a round of training was. Private: its figures leave a client only as bounded metrics of the update.
+
+    losses: mean of each epoch. validation: value of each epoch, if there was a validation. seconds: in the loop.
+    """
+
+    users: int
+    steps: int
+    losses: tuple[float, ...]
+    validation: tuple[float, ...]
+    seconds: float
+
+    @property
+    def loss(self) -> float:
+        """Mean of the last epoch."""
+        return self.losses[-1]
+
+
+def train(
+    network: Network,
+    model: NeuralModel,
+    rows: LocalRows,
+    plan: LocalTraining,
+    progress: Progress | None = None,
+    validate: Validate | None = None,
+) -> Trained:
+    """Train `network` in place for one round; pooled training is a run of one round.
+
+    Raises ModelError if nobody has two events, or the loss is no number any more.
+    """
+    catalogue, histories = rows.catalogue()
+    batches = Batches(histories, model.objective, model.max_length, plan.batch_size)
+    return _Round(network, catalogue, batches, plan, progress or Progress(), model.private).run(validate)
+
+
+@dataclass
+class _Round:
+    """One round at one client; its state is the optimizer's, the streams' and the count of steps."""
+
+    network: Network
+    catalogue: Catalogue
+    batches: Batches
+    plan: LocalTraining
+    progress: Progress
+    private: tuple[str, ...]
+    steps: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        where = ("train", self.progress.round, self.progress.client)
+        self._order, self._negatives, dropout = (
+            stream(self.progress.seed, *where, use) for use in ("order", "negatives", "dropout")
+        )
+        seed_dropout(self.network, dropout)
+        self._parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        self._optimizer = _optimizer(self._parameters, self.plan)
+        self._anchors = _anchors(self.network, self.private) if self.plan.proximal else []
+
+    def run(self, validate: Validate | None) -> Trained:
+        """All epochs or steps."""
+        started = time.perf_counter()
+        losses: list[float] = []
+        best = _Best(self.plan.patience)
+        while self.steps < self._total and not best.is_over:
+            losses.append(self._epoch())
+            if validate is not None:
+                self.network.eval()
+                best.add(validate(self.network), self.network)
+        best.restore(self.network)
+        self.network.eval()
+        seconds = time.perf_counter() - started
+        return Trained(self.batches.num_users, self.steps, tuple(losses), tuple(best.values), seconds)
+
+    @property
+    def _total(self) -> int:
+        """Steps of a round that does not end early."""
+        return self.plan.steps or self.plan.epochs * len(self.batches)
+
+    def _epoch(self) -> float:
+        self.network.train()
+        loss, targets = 0.0, 0
+        for batch in self.batches.epoch(self._order):
+            if self.steps == self._total:
+                break
+            loss += self._step(batch) * batch.num_targets
+            targets += batch.num_targets
+        return loss / targets
+
+    def _step(self, batch: Batch) -> float:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.plan.learning_rate * self._rate()
+        self._optimizer.zero_grad()
+        loss = batch_loss(self.network, self.catalogue, batch, self.plan, self._negatives)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for parameter, anchor in self._anchors:
+            if parameter.grad is not None:
+                parameter.grad.add_(parameter.detach() - anchor, alpha=self.plan.proximal)
+        if self.plan.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._parameters, self.plan.clip_norm)
+        self._optimizer.step()
+        self.steps += 1
+        value = loss.item()
+        if not math.isfinite(value):
+            raise ModelError(f"The loss became {value} in step {self.steps}; lower learning_rate or set clip_norm.")
+        return value
+
+    def _rate(self) -> float:
+        """Share of the learning rate in this step: the schedule runs over all rounds, the warm-up over each."""
+        warmth = min(1.0, (self.steps + 1) / (self.plan.warmup_steps + 1))
+        done = (self.progress.round - 1 + self.steps / self._total) / self.progress.rounds
+        match self.plan.schedule:
+            case "cosine":
+                return warmth * 0.5 * (1 + math.cos(math.pi * done))
+            case "linear":
+                return warmth * (1 - done)
+            case _:
+                return warmth
+
+
+@dataclass
+class _Best:
+    """The best weights so far, where a patience says that they are to be kept."""
+
+    patience: int | None
+    values: list[float] = field(default_factory=list)
+    _state: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, value: float, network: Network) -> None:
+        """Note the value of an epoch; the earlier one of equals is the best."""
+        if self.patience is not None and all(value > earlier for earlier in self.values):
+            self._state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        self.values.append(value)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether `patience` epochs in a row were no better."""
+        if self.patience is None or not self.values:
+            return False
+        return len(self.values) - 1 - self.values.index(max(self.values)) >= self.patience
+
+    def restore(self, network: Network) -> None:
+        """Put the best weights back."""
+        if self._state:
+            network.load_state_dict(self._state)
+
+
+def _optimizer(parameters: list[nn.Parameter], plan: LocalTraining) -> torch.optim.Optimizer:
+    if plan.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay)
+    return torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
+
+
+def _anchors(network: Network, private: tuple[str, ...]) -> list[tuple[nn.Parameter, Tensor]]:
+    """The shared parameters and what they were when the round began."""
+    return [(p, p.detach().clone()) for name, p in network.named_parameters() if name not in private]
+
+
+def fit(
+    model: NeuralModel,
+    dataset: Dataset,
+    plan: LocalTraining | None = None,
+    seed: int = 0,
+    items: ItemFeatures | None = None,
+) -> Recommender:
+    """`model` trained on the rows of one dataset, ready to recommend. items: with content vectors, to use them."""
+    histories = dataset.histories()
+    features = items or ItemFeatures(dataset.num_items)
+    width = 0 if features.content is None else features.content.shape[1]
+    network = model.build(dataset.num_items, width, seed)
+    train(network, model, LocalRows(histories, features.content), plan or LocalTraining(), Progress(seed))
+    counts = np.bincount(histories.items, minlength=dataset.num_items)
+    weights = arrays_of(network, tuple(network.state_dict())) | public_weights(features, counts)
+    recommender = Recommender(cast(Any, model), weights, dataset.catalogue.item_ids)  # asks for scores and names only
+    return recommender.attach(dataset)

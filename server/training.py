@@ -1,0 +1,233 @@
+"""Rounds of federated training: send the shared weights, get one sum, let a Flower strategy make the next weights.
+
+A run is resumed from its last checkpoint and then ends with the same weights, bit for bit, as one that never stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg
+
+from fedrec.errors import ConfigError, RoundFailed
+from fedrec.messages import AnyArray, Capacity, Params, Phase, expecting, instruction, num_bytes, summed
+from fedrec.models import ItemFeatures, validate
+from fedrec.models.neural import NeuralModel
+from fedrec.models.neural.network import arrays_of
+from fedrec.models.neural.plan import LocalTraining
+from fedrec.privacy.release import Release
+from fedrec.rng import derive
+from fedrec.server.checkpoint import Checkpoint, read_checkpoint
+from fedrec.server.exchange import Exchange, sent
+from fedrec.strategies.local_updates import TRAIN, TrainBody, mean_update, plan_params
+from fedrec.strategies.optimizers import PROXIMAL, create_optimizer, memory_of, put_memory
+from fedrec.strategies.summing import Quorum, Summed, sum_replies
+
+Arrays = dict[str, AnyArray]
+
+
+@dataclass(frozen=True)
+class FederatedTraining:
+    """What happens between the first weights and the last.
+
+    optimizer, parameters: of the server, see `strategies.optimizers`. cohort: share of the clients that is asked in a
+    round, at least the quorum. max_failures: so many rounds in a row may be discarded before the run gives up.
+    """
+
+    rounds: int = 10
+    optimizer: str = "fedavg"
+    parameters: Params = field(default_factory=dict)
+    cohort: float = 1.0
+    max_failures: int = 3
+    local: LocalTraining = field(default_factory=LocalTraining)
+
+    def __post_init__(self) -> None:
+        validate.whole("rounds", self.rounds)
+        validate.whole("max_failures", self.max_failures)
+        validate.positive("cohort", self.cohort)
+        if self.cohort > 1:
+            raise ConfigError(f"Expected cohort={self.cohort} <= 1, a share of the clients.")
+        create_optimizer(self.optimizer, self.parameters)
+
+
+def train_federated(
+    exchange: Exchange,
+    model: NeuralModel,
+    items: ItemFeatures,
+    training: FederatedTraining,
+    phase: Phase,
+    folder: Path,
+    resume: bool = False,
+    start: Arrays | None = None,
+) -> Arrays:
+    """The shared weights after all rounds; a checkpoint in `folder` after each.
+
+    start: weights to begin from by name, such as item factors of a closed form; all others are drawn from the seed.
+    Raises RoundFailed after too many discarded rounds in a row, ConfigError if `folder` holds another run.
+    """
+    rounds = _Rounds(exchange, model, items, training, phase, folder)
+    rounds.begin(start or {}, resume)
+    while rounds.round < training.rounds:
+        rounds.step()
+    return rounds.arrays
+
+
+class _Rounds:
+    """The state of a run between two rounds."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        model: NeuralModel,
+        items: ItemFeatures,
+        training: FederatedTraining,
+        phase: Phase,
+        folder: Path,
+    ) -> None:
+        self._exchange, self._model, self._training = exchange, model, training
+        self._phase, self._folder = phase, folder
+        self._content_dim = 0 if items.content is None else items.content.shape[1]
+        self._num_items = items.num_items
+        self._run = _digest(exchange, model, training, phase, (self._num_items, self._content_dim))
+        self._strategy: FedAvg = create_optimizer(training.optimizer, training.parameters)
+        self.round, self.arrays, self._failures = 0, cast(Arrays, {}), 0
+        self._history: list[dict[str, Any]] = []
+
+    def begin(self, start: Arrays, resume: bool) -> None:
+        """Take up the checkpoint, or the first weights."""
+        checkpoint = read_checkpoint(self._folder, self._run) if resume else None
+        if checkpoint is None:
+            network = self._model.build(self._num_items, self._content_dim, self._exchange.config.seed)
+            names = tuple(sorted(set(network.state_dict()) - set(self._model.private)))
+            self.arrays = arrays_of(network, names)
+            self._replace(start)
+            return
+        self.round, self.arrays = checkpoint.round, dict(checkpoint.model)
+        self._history = list(checkpoint.history)
+        put_memory(self._strategy, checkpoint.memory)
+        self._exchange.events.emit("resumed", round=self.round)
+
+    def step(self) -> None:
+        """One round, kept or discarded, and its checkpoint."""
+        self.round += 1
+        number = self._exchange.next_round()
+        try:
+            self._train(number)
+            self._failures = 0
+        except RoundFailed as error:
+            self._failures += 1
+            self._emit("round-discarded", number, reason=str(error))
+            if self._failures >= self._training.max_failures:
+                raise
+        memory = memory_of(self._strategy)
+        Checkpoint(self._run, self.round, self.arrays, memory, tuple(self._history)).write(self._folder)
+        self._emit("checkpoint", number)
+
+    def _train(self, number: int) -> None:
+        started = time.monotonic()
+        messages, body = self._messages(number)
+        codec = body.codec()
+        release = Release(codec.encoding(messages[0].content))
+        for message in messages:
+            expecting(message.content, *release.words)
+        federation = self._exchange.config.federation
+        self._emit("round-start", number, nodes=len(messages))
+        replies = self._exchange.grid.send_and_receive(messages, timeout=federation.timeout_s)
+        in_order = sorted(replies, key=lambda reply: reply.metadata.src_node_id)
+        result = sum_replies(in_order, release, Quorum(federation.min_tenants, federation.on_failure))
+        loss = self._absorb(body, result, messages[0])
+        self._history.append({"round": self.round, "loss": loss, "clients": result.total.num_clients})
+        self._emit(
+            "round-end",
+            number,
+            clients=result.total.num_clients,
+            failed=result.failed,
+            bytes_up=result.bytes_up,
+            bytes_down=num_bytes(messages[0].content),
+            seconds=round(time.monotonic() - started, 3),
+            sent=sent(release),
+            loss=loss,
+        )
+
+    def _messages(self, number: int) -> tuple[list[Message], TrainBody]:
+        """One instruction for each client of the round's cohort, as the strategy configures it."""
+        arrays = ArrayRecord({name: Array(value) for name, value in self.arrays.items()})
+        told = ConfigRecord()
+        nodes = self._cohort()
+        list(self._strategy.configure_train(self.round, arrays, told, cast(Grid, _Only(nodes))))
+        local = self._training.local
+        if PROXIMAL in told:
+            local = replace(local, proximal=float(str(told[PROXIMAL])))
+        body = TrainBody(
+            round=self.round,
+            phase=self._phase,
+            capacity=Capacity(max_clients=len(nodes), max_users=self._exchange.capacity.max_users),
+            holdout=self._exchange.holdout,
+            run=self._run,
+            rounds=self._training.rounds,
+            model=self._model.name,
+            params=asdict(cast(Any, self._model)),
+            content=self._content_dim > 0,
+            plan=plan_params(local),
+        )
+        content = instruction(body, self.arrays)
+        group = str(number)
+        return [Message(content, dst_node_id=node, message_type=TRAIN, group_id=group) for node in nodes], body
+
+    def _cohort(self) -> list[int]:
+        """The clients of this round; the same ones if the round is repeated."""
+        nodes = sorted(self._exchange.grid.get_node_ids())
+        size = max(math.ceil(self._training.cohort * len(nodes)), self._exchange.config.federation.min_tenants)
+        if size >= len(nodes):
+            return nodes
+        chosen = derive(self._exchange.config.seed, "cohort", self.round).choice(len(nodes), size, replace=False)
+        return [nodes[index] for index in sorted(chosen.tolist())]
+
+    def _absorb(self, body: TrainBody, result: Summed, source: Message) -> float:
+        """Hand the mean to the strategy as if one client had sent it. Returns the clients' mean loss."""
+        mean, loss = mean_update(body, source.content, result.total)
+        reply = summed(mean, result.total.num_clients, result.bytes_up, source)
+        arrays, _ = self._strategy.aggregate_train(self.round, [reply])
+        if arrays is None:
+            raise RoundFailed(f"{self._training.optimizer} made no weights of the mean of round {self.round}.")
+        self._replace({name: array.numpy() for name, array in arrays.items()})
+        return loss
+
+    def _replace(self, arrays: Arrays) -> None:
+        """New weights, in the number format of the old ones: some strategies widen it."""
+        for name, value in arrays.items():
+            if name not in self.arrays or self.arrays[name].shape != value.shape:
+                raise ConfigError(f"{self._model.name} has no shared weights '{name}' of shape {value.shape}.")
+        self.arrays = {n: arrays.get(n, old).astype(old.dtype) for n, old in self.arrays.items()}
+
+    def _emit(self, kind: str, number: int, **fields: Any) -> None:
+        """An event of this round. number: of the round among all rounds of the run, of other models, too."""
+        action = f"train {self._model.name} {self.round}/{self._training.rounds}"
+        self._exchange.events.emit(kind, round=number, phase=self._phase, action=action, **fields)
+
+
+class _Only:
+    """All that a strategy needs of a grid to configure a round: the ids of the cohort."""
+
+    def __init__(self, nodes: list[int]) -> None:
+        self._nodes = nodes
+
+    def get_node_ids(self) -> Iterable[int]:
+        """The cohort."""
+        return self._nodes
+
+
+def _digest(exchange: Exchange, model: NeuralModel, training: FederatedTraining, phase: Phase, sizes: object) -> str:
+    """Names a run: equal for equal configurations, so that another one is not resumed by mistake."""
+    held_out = exchange.holdout.model_dump(mode="json")
+    parts = [held_out, model.name, asdict(cast(Any, model)), asdict(training), phase, sizes]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

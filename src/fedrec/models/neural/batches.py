@@ -1,0 +1,100 @@
+"""Training batches of users: drawn anew each epoch from given generators, of like length, padded at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedrec.data.histories import Histories, IntArray
+from fedrec.errors import ModelError
+from fedrec.models.neural.protocol import Objective
+
+LENGTH_JITTER = 0.3  # in units of log length: enough that batches differ between epochs, too little to pad much
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What some users had and what came next; users are rows, and each row is of one user alone.
+
+    inputs: (batch, length) items. lengths: (batch,) of them are there. targets, mask: (batch, width) items to be
+    ranked first, and which of them are there. Under objective `next`, target p follows input p.
+    """
+
+    inputs: Tensor
+    lengths: Tensor
+    targets: Tensor
+    mask: Tensor
+
+    @property
+    def num_targets(self) -> int:
+        """Number of targets of all users."""
+        return int(self.mask.sum())
+
+
+class Batches:
+    """Batches of `batch_size` of the users who have at least two events.
+
+    max_length: newest events that are used of a history, as input and as targets.
+    Raises ModelError if there is no such user.
+    """
+
+    def __init__(self, histories: Histories, objective: Objective, max_length: int, batch_size: int) -> None:
+        self._users = np.flatnonzero(histories.lengths >= 2)
+        if not len(self._users):
+            raise ModelError("Nobody has two events, so there is nothing to learn; give longer histories.")
+        self._items = torch.from_numpy(np.array(histories.items))
+        self._ends = histories.indptr[1:]
+        self._lengths = histories.lengths
+        self._objective, self._max_length, self._batch_size = objective, max_length, batch_size
+
+    @property
+    def num_users(self) -> int:
+        """Users in an epoch."""
+        return len(self._users)
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return -(-len(self._users) // self._batch_size)
+
+    def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Every user once."""
+        for users in self._grouped(generator):
+            yield self._next(users) if self._objective == "next" else self._rest(users, generator)
+
+    def _grouped(self, generator: torch.Generator) -> list[IntArray]:
+        """Users of like length together, the groups in random order."""
+        used = np.minimum(self._lengths[self._users], self._max_length + 1)
+        jitter = torch.rand(len(self._users), generator=generator, dtype=torch.float64).numpy()
+        order = self._users[np.argsort(np.log(used) + LENGTH_JITTER * jitter, kind="stable")]
+        groups = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
+        return [groups[index] for index in torch.randperm(len(groups), generator=generator).tolist()]
+
+    def _next(self, users: IntArray) -> Batch:
+        """Each event after the first, from all before it."""
+        lengths = np.minimum(self._lengths[users] - 1, self._max_length)
+        starts = self._ends[users] - 1 - lengths
+        inputs, mask = self._window(starts, lengths)
+        targets, _ = self._window(starts + 1, lengths)
+        return Batch(inputs, torch.from_numpy(lengths), targets, mask)
+
+    def _rest(self, users: IntArray, generator: torch.Generator) -> Batch:
+        """The events after a random one, from those up to it."""
+        usable = np.minimum(self._lengths[users], 2 * self._max_length)
+        share = torch.rand(len(users), generator=generator, dtype=torch.float64).numpy()
+        cuts = 1 + (share * (usable - 1)).astype(np.int64)
+        moments = self._ends[users] - usable + cuts
+        lengths = np.minimum(cuts, self._max_length)
+        inputs, _ = self._window(moments - lengths, lengths)
+        targets, mask = self._window(moments, np.minimum(usable - cuts, self._max_length))
+        return Batch(inputs, torch.from_numpy(lengths), targets, mask)
+
+    def _window(self, starts: IntArray, lengths: IntArray) -> tuple[Tensor, Tensor]:
+        """(batch, longest) events from `starts` on, 0 where a window has ended, and the mask of what is there."""
+        places = np.arange(int(lengths.max()))
+        mask = torch.from_numpy(places < lengths[:, None])
+        at = torch.from_numpy(np.minimum(starts[:, None] + places, len(self._items) - 1))
+        return self._items[at] * mask, mask

@@ -1,0 +1,99 @@
+"""The one network that every neural recommender is: an item side, and an encoder of what a user had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fedrec.errors import ModelError
+from fedrec.models.neural.items import ItemVectors
+from fedrec.models.protocols import AnyArray
+
+
+class Network(nn.Module):
+    """Scores are inner products of a user's state and item vectors.
+
+    encoder: `encoder(vectors, lengths)` with the vectors (batch, length, dim) of the users' items, oldest first and
+    padded at the end, and lengths (batch,); it gives states (batch, length, dim), one after each event and blind to
+    later ones, or (batch, 1, dim), one for the whole history.
+    """
+
+    def __init__(self, items: ItemVectors, encoder: nn.Module) -> None:
+        super().__init__()
+        self.items, self.encoder = items, encoder
+
+    def item_vectors(self, content: Tensor | None, ids: Tensor | None) -> Tensor:
+        """(..., dim); see `ItemVectors.forward`. The only way to the table of residuals."""
+        vectors: Tensor = self.items(content, ids)
+        return vectors
+
+    def states(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+        """States after each event, or one for each user; see `Network`."""
+        states: Tensor = self.encoder(vectors, lengths)
+        return states
+
+    def encode(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+        """(batch, dim), each user's state after the whole history, which must not be empty."""
+        states = self.states(vectors, lengths)
+        if states.shape[1] == 1:
+            return states[:, 0]
+        return states[torch.arange(len(states)), lengths - 1]
+
+
+@runtime_checkable
+class Resettable(Protocol):
+    """A module that draws its own first parameters."""
+
+    def reset(self, generator: torch.Generator) -> None:
+        """Overwrite all parameters that are this module's own."""
+        ...
+
+
+def construct(make: Callable[[], Network], generator: torch.Generator) -> Network:
+    """`make()` with parameters drawn from `generator` and from nothing else."""
+    with torch.device("meta"):  # torch's layers would draw from the global generator
+        network = make()
+    network.to_empty(device="cpu")
+    for module in network.modules():
+        _reset(module, generator)
+    return network
+
+
+def _reset(module: nn.Module, generator: torch.Generator) -> None:
+    if isinstance(module, Resettable):
+        module.reset(generator)
+    elif isinstance(module, nn.Linear | nn.Conv1d):
+        nn.init.xavier_uniform_(module.weight, generator=generator)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.LayerNorm):
+        nn.init.ones_(module.weight)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.GRU):
+        bound = module.hidden_size**-0.5
+        for parameter in module.parameters():
+            nn.init.uniform_(parameter, -bound, bound, generator=generator)
+    elif next(module.parameters(recurse=False), None) is not None:
+        raise ModelError(f"Nothing says how a {type(module).__name__} begins; give it a method reset(generator).")
+
+
+def arrays_of(network: nn.Module, names: tuple[str, ...]) -> dict[str, AnyArray]:
+    """Copies of the parameters `names`."""
+    state = network.state_dict()
+    return {name: state[name].numpy().copy() for name in names}
+
+
+def put_arrays(network: nn.Module, arrays: Mapping[str, AnyArray]) -> None:
+    """Overwrite the parameters that `arrays` names. Raises ModelError for an unknown name or another shape."""
+    state = network.state_dict()
+    for name, value in arrays.items():
+        if name not in state or tuple(state[name].shape) != value.shape:
+            known = f"expected shape {tuple(state[name].shape)}" if name in state else "no such parameter"
+            raise ModelError(
+                f"Cannot set '{name}' of shape {value.shape}: {known}; build the network from its weights."
+            )
+        state[name].copy_(torch.from_numpy(np.ascontiguousarray(value)))

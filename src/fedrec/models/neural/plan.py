@@ -1,0 +1,75 @@
+"""How a network is trained where the rows are: one frozen plan, public, the same for every client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fedrec.errors import ConfigError
+from fedrec.models import validate
+from fedrec.models.losses import LOSSES
+
+OPTIMIZERS = ("adamw", "sgd")
+SCHEDULES = ("constant", "cosine", "linear")
+
+
+@dataclass(frozen=True)
+class LocalTraining:
+    """Either `epochs` over the users, or `steps` batches if that is given, each round.
+
+    loss: one of `fedrec.models.losses.LOSSES`. negatives: drawn for each user, for losses that need them.
+    batch_size: users. schedule: of the learning rate over all rounds, after `warmup_steps` of each round.
+    clip_norm: of a step's gradient; None does not clip. proximal: FedProx' mu. patience: epochs without a better
+    validation value after which a round ends, with the best weights; None trains to the end.
+    update_norm: bound on what a round changes in the shared weights. max_users: no client weighs more than that.
+    """
+
+    loss: str = "softmax"
+    negatives: int = 256
+    epochs: int = 1
+    steps: int | None = None
+    batch_size: int = 128
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    clip_norm: float | None = 5.0
+    proximal: float = 0.0
+    patience: int | None = None
+    update_norm: float = 50.0
+    max_users: int = 1000
+
+    def __post_init__(self) -> None:
+        validate.one_of("loss", self.loss, LOSSES)
+        validate.one_of("optimizer", self.optimizer, OPTIMIZERS)
+        validate.one_of("schedule", self.schedule, SCHEDULES)
+        for name in ("negatives", "epochs", "batch_size", "max_users"):
+            validate.whole(name, getattr(self, name))
+        for name in ("steps", "patience"):
+            validate.optional_whole(name, getattr(self, name))
+        validate.whole("warmup_steps", self.warmup_steps, at_least=0)
+        for name in ("learning_rate", "update_norm"):
+            validate.positive(name, getattr(self, name))
+        for name in ("weight_decay", "proximal"):
+            validate.not_negative(name, getattr(self, name))
+        if self.clip_norm is not None:
+            validate.positive("clip_norm", self.clip_norm)
+        if self.patience is not None and self.steps is not None:
+            raise ConfigError("patience counts epochs; give either patience or steps.")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where in a run a client trains. client: names its random streams and is the same in every round."""
+
+    seed: int = 0
+    round: int = 1
+    rounds: int = 1
+    client: str = "everyone"
+
+    def __post_init__(self) -> None:
+        validate.whole("seed", self.seed, at_least=0)
+        validate.whole("rounds", self.rounds)
+        validate.whole("round", self.round)
+        if self.round > self.rounds:
+            raise ConfigError(f"Expected round={self.round} <= rounds={self.rounds}.")

@@ -1,0 +1,156 @@
+"""What a neural recommender is: frozen hyper-parameters that build a network, and weights as named arrays.
+
+Which weights are shared and which stay with a tenant follows from `residual` and is said nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedrec.data.histories import Histories
+from fedrec.errors import ConfigError, ModelError
+from fedrec.models import scoring, validate
+from fedrec.models.neural.items import RESIDUALS, ItemVectors
+from fedrec.models.neural.network import Network, put_arrays
+from fedrec.models.protocols import AnyArray, Attribution, Float32Array, ItemFeatures, Weights
+
+Objective = Literal["next", "rest"]
+"""What is learnt from a history: each event from those before it, or all events after a random moment from those
+before that moment."""
+
+USERS_AT_A_TIME = 256
+RESIDUAL = "items.residual.weight"
+CONTENT, POPULARITY = "content", "popularity"
+"""Weights that are no parameters: the public content vectors and the items' counts."""
+
+
+class NeuralModel(Protocol):
+    """A frozen dataclass of hyper-parameters. Gives its implementations everything but `build`."""
+
+    name: ClassVar[str]
+    objective: ClassVar[Objective]
+    uses_content: ClassVar[bool] = True
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        ...
+
+    @property
+    def max_length(self) -> int:
+        """So many newest events of a history are used."""
+        ...
+
+    @property
+    def residual(self) -> str:
+        """One of `fedrec.models.neural.items.RESIDUALS`."""
+        ...
+
+    def build(self, num_items: int, content_dim: int, seed: int) -> Network:
+        """A network with parameters drawn from `seed`; content_dim 0 is without content."""
+        ...
+
+    @property
+    def private(self) -> tuple[str, ...]:
+        """Parameters that never leave a tenant."""
+        return (RESIDUAL,) if self.residual == "private" else ()
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """All other parameters, and the public weights: what a released model is made of."""
+        bare: list[str] = []
+        for content_dim in (0, 1):
+            if content_dim or self.residual != "none":
+                bare += self.build(1, content_dim, 0).state_dict()
+        names = [name for name in dict.fromkeys(bare) if name not in self.private]
+        return (*names, CONTENT, POPULARITY)
+
+    def scores(self, weights: Weights, histories: Histories) -> Float32Array:
+        """(num_users, num_items) inner products; users without history get the items' popularity."""
+        scoring.need(weights, (POPULARITY,), self.name)
+        scoring.check_catalogue(weights, histories)
+        network, content = restored(self, weights)
+        return network_scores(network, content, histories, self.max_length, weights[POPULARITY])
+
+    def attribution(self, weights: Weights, history: Histories, item: int) -> Attribution:
+        """Refused: a neural score is no sum over events."""
+        raise ModelError(f"{self.name} cannot split a score over the events of a history; explain with a linear model.")
+
+
+def restored(model: NeuralModel, weights: Weights) -> tuple[Network, Tensor | None]:
+    """The network that `weights` describe, ready to score, and the content of the items."""
+    content = weights.get(CONTENT)
+    network = model.build(len(weights[POPULARITY]), 0 if content is None else content.shape[1], 0)
+    names = list(network.state_dict())
+    scoring.need(weights, names, model.name)
+    put_arrays(network, {name: weights[name] for name in names})
+    return network.eval(), tensor_of(content)
+
+
+def tensor_of(content: AnyArray | None) -> Tensor | None:
+    """Content vectors as a network takes them."""
+    return None if content is None else torch.from_numpy(np.array(content, np.float32))
+
+
+def public_weights(items: ItemFeatures, counts: AnyArray) -> dict[str, AnyArray]:
+    """The weights that are no parameters. counts: (num_items,)."""
+    content = {} if items.content is None else {CONTENT: items.content}
+    return {**content, POPULARITY: np.asarray(counts, np.float64)}
+
+
+@torch.no_grad()
+def network_scores(
+    network: Network, content: Tensor | None, histories: Histories, max_length: int, popularity: AnyArray
+) -> Float32Array:
+    """(num_users, num_items) scores; users without history get `popularity` (num_items,)."""
+    network.eval()
+    vectors = network.item_vectors(content, torch.arange(histories.num_items))
+    scores = np.empty((histories.num_users, histories.num_items), np.float32)
+    for users in _of_like_length(histories):
+        part = histories.select(users).newest(max_length)
+        lengths = torch.from_numpy(part.lengths)
+        ids, _ = padded(part)
+        scores[users] = (network.encode(vectors[ids], lengths) @ vectors.T).numpy()
+    scores[histories.lengths == 0] = popularity
+    return scores
+
+
+def padded(histories: Histories) -> tuple[Tensor, Tensor]:
+    """(num_users, longest) items, oldest first, 0 where a row has ended, and the mask of what is there."""
+    places = np.arange(int(histories.lengths.max(initial=0)))
+    mask = places < histories.lengths[:, None]
+    ids = np.zeros(mask.shape, np.int64)
+    ids[mask] = histories.items
+    return torch.from_numpy(ids), torch.from_numpy(mask)
+
+
+def _of_like_length(histories: Histories) -> Iterator[np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    """Users with a history, in groups that need little padding."""
+    order = np.argsort(histories.lengths, kind="stable")
+    order = order[histories.lengths[order] > 0]
+    for start in range(0, len(order), USERS_AT_A_TIME):
+        yield order[start : start + USERS_AT_A_TIME]
+
+
+def check_common(model: NeuralModel) -> None:
+    """Refuse wrong hyper-parameters that all neural recommenders have."""
+    validate.whole("dim", model.dim)
+    validate.whole("max_length", model.max_length)
+    validate.one_of("residual", model.residual, RESIDUALS)
+
+
+def item_side(model: NeuralModel, num_items: int, content_dim: int) -> ItemVectors:
+    """The item side that every neural recommender has."""
+    return ItemVectors(num_items, model.dim, content_dim, model.residual)
+
+
+def check_rate(name: str, value: float) -> None:
+    """Refuse a share that is not in [0, 1)."""
+    validate.not_negative(name, value)
+    if value >= 1:
+        raise ConfigError(f"Expected {name}={value} < 1.")

@@ -1,0 +1,26 @@
+"""First item vectors from the factors of a closed-form recommender: training begins where a few sums ended."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fedrec.errors import ModelError
+from fedrec.models.neural.items import ROW_STD
+from fedrec.models.neural.protocol import RESIDUAL
+from fedrec.models.protocols import AnyArray, Float32Array
+
+
+def warm_start(factors: AnyArray, dim: int, scale: float = ROW_STD) -> dict[str, Float32Array]:
+    """The residuals of the items, as first weights by name.
+
+    factors: (num_items, rank), such as ALS' or PCA's. Their strongest `dim` directions are kept, by singular value, and
+    a smaller rank is filled with zeros; inner products keep their proportions. scale: root mean square of the entries.
+    Raises ModelError if the factors are not a matrix of finite numbers with something in it.
+    """
+    if factors.ndim != 2 or not np.isfinite(factors).all() or not factors.any():
+        raise ModelError(f"Expected finite factors (num_items, rank) that are not all 0, got shape {factors.shape}.")
+    left, strengths, _ = np.linalg.svd(factors.astype(np.float64), full_matrices=False)
+    kept = min(dim, len(strengths))
+    rows = np.zeros((len(factors), dim))
+    rows[:, :kept] = left[:, :kept] * strengths[:kept]
+    return {RESIDUAL: (rows * scale / np.sqrt((rows**2).mean())).astype(np.float32)}
