@@ -74,7 +74,7 @@ def read_policy(path: Path) -> Policy:
     try:
         values = tomllib.loads(_text(path))
         return Policy(**values)
-    except (tomllib.TOMLDecodeError, TypeError) as error:
+    except (tomllib.TOMLDecodeError, TypeError, RecursionError) as error:
         known = ", ".join(field.name for field in dataclasses.fields(Policy))
         raise ConfigError(f"{path} is not a policy: {error}; known keys: {known}.") from error
 

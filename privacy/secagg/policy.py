@@ -35,6 +35,9 @@ class Policy:
     key_lifetime: int = 1_000
 
     def __post_init__(self) -> None:
+        for name in ("min_cohort", "max_cohort", "min_degree", "max_vector_length", "key_lifetime"):
+            if type(getattr(self, name)) is not int:
+                raise ConfigError(f"Expected {name}={getattr(self, name)!r} to be a whole number.")
         if not 2 <= self.min_cohort <= self.max_cohort <= 1 << 16:
             raise ConfigError(f"Expected 2 <= min_cohort={self.min_cohort} <= max_cohort={self.max_cohort} <= 65536.")
         if self.min_degree < 2 or not 0.5 < self.min_threshold <= 1:

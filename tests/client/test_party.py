@@ -75,7 +75,17 @@ def test_a_policy_is_read_from_the_tenants_file(store):
     assert read_policy(store.folder / "secagg" / "policy.toml") == Policy(min_cohort=7, min_threshold=0.75)
 
 
-@pytest.mark.parametrize("text", ["min_cohort = 1", "min_cohorts = 5", "min_cohort ="])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "min_cohort = 1",
+        "min_cohorts = 5",
+        "min_cohort =",
+        "min_cohort = 2.5",
+        "key_lifetime = nan",
+        "x = " + "[" * 5000,
+    ],
+)
 def test_a_wrong_policy_is_refused(tmp_path, text):
     (tmp_path / "policy.toml").write_text(text)
     with pytest.raises(ConfigError):

@@ -18,6 +18,7 @@ from fedrec.models.recommender import Trainable
 from fedrec.models.statistics import GramProduct, ItemCounts, ItemGram
 from fedrec.rng import derive
 
+NOTHING = 1e-9  # an eigenvalue below this share of the largest is 0 but for rounding
 DENSE_UP_TO = 400  # items: from here on Lanczos is faster
 
 
@@ -136,12 +137,17 @@ def _top_vectors(gram: Float64Array, rank: int) -> Float32Array:
 
 
 def _largest(gram: Float64Array, rank: int) -> Float64Array:
-    """(num_items, rank) eigenvectors: Lanczos from a fixed start, or all of a small matrix, which is faster."""
+    """(num_items, at most rank) eigenvectors: by Lanczos from a fixed start, or of a small matrix all, which is faster.
+
+    Those of eigenvalues that are 0 but for rounding are left out: they could be any vectors, and say nothing.
+    """
     if len(gram) <= max(DENSE_UP_TO, 2 * rank):
-        return np.linalg.eigh(gram)[1][:, ::-1][:, :rank]
-    start = derive(0, "pca", "lanczos").standard_normal(len(gram))
-    _, vectors = eigsh(gram, k=rank, which="LA", v0=start)
-    largest: Float64Array = vectors[:, ::-1]
+        values, vectors = np.linalg.eigh(gram)
+    else:
+        start = derive(0, "pca", "lanczos").standard_normal(len(gram))
+        values, vectors = eigsh(gram, k=rank, which="LA", v0=start)
+    kept = np.flatnonzero(values > NOTHING * values[-1])[::-1][:rank]
+    largest: Float64Array = vectors[:, kept]
     return largest
 
 
