@@ -15,7 +15,7 @@ from fedrec.client.secure import SecureSums
 from fedrec.client.store import TenantStore, open_store
 from fedrec.contribution import Contribution
 from fedrec.errors import FedrecError, ProtocolError, Refusal
-from fedrec.messages import Body, ContributeBody, ScoreBody, answer, read_instruction, refusal
+from fedrec.messages import Body, ContributeBody, ScoreBody, answer, expecting, read_instruction, refusal
 from fedrec.privacy.release import release_of
 
 log = logging.getLogger("fedrec.client")
@@ -58,7 +58,7 @@ def _score(message: Message, store: TenantStore) -> RecordDict:
 
 def _released(contribution: Contribution, body: Body) -> RecordDict:
     release = release_of(contribution.layout, body.capacity.max_clients, body.capacity.max_users)
-    return answer(release.prepare(contribution))
+    return expecting(answer(release.prepare(contribution)), *release.words)
 
 
 def _reply(message: Message, context: Context, handle: Callable[[TenantStore], RecordDict]) -> Message:

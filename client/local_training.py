@@ -23,13 +23,14 @@ from fedrec.content.features import catalogue_features
 from fedrec.data import Fold, Histories
 from fedrec.errors import ModelError, ProtocolError
 from fedrec.files import write_bytes
-from fedrec.messages import AnyArray, ScoreBody, answer, ranking_protocol, read_instruction
+from fedrec.messages import AnyArray, ScoreBody, answer, expecting, ranking_protocol, read_instruction
 from fedrec.metrics import evaluate
 from fedrec.models import ItemFeatures, Weights
 from fedrec.models.neural.network import Network, arrays_of, put_arrays
 from fedrec.models.neural.plan import LocalTraining, Progress
 from fedrec.models.neural.protocol import NeuralModel, network_scores, public_weights, tensor_of
 from fedrec.models.protocols import Float32Array, Float64Array
+from fedrec.privacy.release import Release
 from fedrec.strategies.local_updates import TrainBody, update_words
 
 PRIVATE = "private"
@@ -54,7 +55,8 @@ def train_reply(message: Message, store: TenantStore) -> RecordDict:
     trained = train(network, model, rows, plan, body.progress(store.name), validate)
     _keep_private(store, body, arrays_of(network, model.private))
     update = arrays_of(network, tuple(arrays))
-    return answer(update_words(body, message.content, update, trained.users, trained.loss, store.name))
+    words = update_words(body, message.content, update, trained.users, trained.loss, store.name)
+    return expecting(answer(words), *Release(body.codec().encoding(message.content)).words)
 
 
 def features_of(store: TenantStore) -> ItemFeatures:

@@ -30,7 +30,7 @@ def score(body: ScoreBody, arrays: Mapping[str, AnyArray], store: TenantStore) -
     if body.phase == "choose":
         store.check_choosing_allowed()
     else:
-        store.read_test()
+        store.read_test(body.arm)
     counts = arrays.get("counts")
     if counts is None or counts.shape != (store.dataset().num_items,):
         raise ProtocolError("Expected 'counts', one for each item of the catalogue.")

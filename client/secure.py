@@ -20,10 +20,12 @@ from fedrec.contribution import Words
 from fedrec.errors import ContributionError, FedrecError, ProtocolError, Refusal
 from fedrec.files import write_bytes
 from fedrec.messages import (
+    EXPECT,
     REFUSAL,
     SECAGG,
     WORDS,
     content_digest,
+    expected,
     read_answer,
     read_sealed,
     refusal,
@@ -85,7 +87,9 @@ class SecureSums:
         if SECAGG not in message.content:
             if self._open_party(context, bytes(16)) is not None:
                 raise Refusal("plain-request", "this client answers with masked vectors only")
-            return call_next(message, context).content
+            content = call_next(message, context).content
+            content.pop(EXPECT, None)  # what the app tells this mod
+            return content
         payloads = read_sealed(message.content)
         if not payloads:
             raise Refusal("malformed", "an empty secure-aggregation record")
@@ -115,26 +119,31 @@ class SecureSums:
         store: StateStore,
     ) -> RecordDict:
         """Have the app compute its answer, and send it masked. Whatever else the app answers is dropped."""
-        state.task(payload)  # refuses what the policy refuses before any work is done
+        task = state.task(payload)  # refuses what the policy refuses before any work is done
         told = content_digest(message.content)
         reply = call_next(message, context)
         if reply.has_error():
             raise Refusal("client-error", "the app failed; the client's own log says more")
         if REFUSAL in reply.content:
             return reply.content
+        words, bound = self._words(message, reply)
+        if bound > task.bound:
+            raise Refusal("bound-understated", f"the server states a bound of {task.bound:g}, the answer has {bound:g}")
         try:
-            state, upload = state.upload(payload, self._words(message, reply), told)
+            state, upload = state.upload(payload, words, told)
         except ContributionError as error:
             raise Refusal("contribution-error", "the answer does not have the announced form") from error
         store.write(state.to_bytes())
         return RecordDict({SECAGG: sealed([upload])})
 
-    def _words(self, message: Message, reply: Message) -> Words:
+    def _words(self, message: Message, reply: Message) -> tuple[Words, float]:
+        """What the app answers, and the largest bound of a coordinate as this side knows it, not as the server says."""
         if WORDS in reply.content:
-            return read_answer(reply.content)
+            return read_answer(reply.content), expected(reply.content)[2]
         if self._codec is None:
             raise Refusal("nothing-to-mask", "the app answered without words; give SecureSums an UpdateCodec")
-        return self._codec.encode(message.content, reply.content)
+        largest = max(block.user_max for block in self._codec.encoding(message.content).layout.blocks)
+        return self._codec.encode(message.content, reply.content), largest
 
 
 def _step(state: ClientRunState, payload: bytes) -> tuple[ClientRunState, bytes]:

@@ -68,8 +68,10 @@ class TenantStore:
         """Keep what the recommenders of an arm did for this tenant's test users, by label."""
         write_text(self.folder / RESULTS, json.dumps(self.results() | {arm: results}))
 
-    def read_test(self) -> None:
-        """Note that the held-out test items have been looked at."""
+    def read_test(self, arm: str) -> None:
+        """Note that the held-out test items have been looked at. Raises Refusal if the arm was scored before."""
+        if arm in self.results():
+            raise Refusal("arm-already-scored", f"arm {arm} was scored on test in this run; it is read once")
         write_text(self.folder / TEST_READ, "the test was read: no hyper-parameter may be chosen any more\n")
 
     def check_choosing_allowed(self) -> None:

@@ -12,7 +12,7 @@ from flwr.app import Message
 from fedrec.client.local_training import PRIVATE, features_of, private_arrays, train_reply
 from fedrec.client.store import TenantStore, create_store
 from fedrec.errors import ModelError, ProtocolError, Refusal
-from fedrec.messages import WORDS, Capacity, instruction
+from fedrec.messages import EXPECT, WORDS, Capacity, instruction
 from fedrec.models.neural import NeuralModel, SASRec
 from fedrec.models.neural.network import arrays_of
 from fedrec.models.neural.plan import LocalTraining
@@ -60,7 +60,7 @@ def asked(body: TrainBody, arrays: dict[str, np.ndarray]) -> Message:
 
 def test_an_answer_is_words_and_the_same_for_the_same_question(store):
     first, again = (train_reply(asked(body_of(), arrays_for()), store) for _ in range(2))
-    assert set(first) == {WORDS}
+    assert set(first) == {WORDS, EXPECT}
     np.testing.assert_array_equal(first[WORDS]["u32"].numpy(), again[WORDS]["u32"].numpy())
 
 
@@ -68,13 +68,13 @@ def test_items_are_described_by_the_tenants_own_catalogue(store):
     with pytest.raises(ProtocolError, match="weights are not those of the model"):
         train_reply(asked(body_of(content=True), arrays_for(content_dim=3)), store)
     width = features_of(store).content.shape[1]
-    assert set(train_reply(asked(body_of(content=True), arrays_for(content_dim=width)), store)) == {WORDS}
+    assert set(train_reply(asked(body_of(content=True), arrays_for(content_dim=width)), store)) == {WORDS, EXPECT}
 
 
 def test_validation_stops_a_round_early_while_choosing_only(store):
     plan = plan_params(LocalTraining(epochs=50, patience=1, batch_size=2))
-    assert set(train_reply(asked(body_of(phase="choose", plan=plan), arrays_for()), store)) == {WORDS}
-    store.read_test()
+    assert set(train_reply(asked(body_of(phase="choose", plan=plan), arrays_for()), store)) == {WORDS, EXPECT}
+    store.read_test("federated")
     with pytest.raises(Refusal, match="test-already-read"):
         train_reply(asked(body_of(phase="choose", plan=plan), arrays_for()), store)
 

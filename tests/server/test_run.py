@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedrec.messages import ContributeBody, ScoreBody
+from fedrec.errors import RoundFailed
+from fedrec.messages import ContributeBody, ModelSpec, ScoreBody
 from fedrec.server.run import run
+from fedrec.server.scoring import score_arm
 from tests.federation import config_of, exchange_of, grid_of, two_tenants
 
 
@@ -65,6 +67,15 @@ def test_once_the_test_was_read_nothing_can_be_chosen(tmp_path):
     run(exchange_of(grid_of(stores), config_of(), tmp_path), catalogue, tmp_path / "server")
     with pytest.raises(Exception, match="test-already-read"):
         run(exchange_of(grid_of(stores), config_of(), tmp_path), catalogue, tmp_path / "again")
+
+
+def test_an_arm_is_scored_on_test_once(tmp_path):
+    stores = two_tenants(tmp_path / "tenants")
+    exchange = exchange_of(grid_of(stores), config_of(), tmp_path)
+    spec = ModelSpec(label="popularity", name="popularity", candidates=({},))
+    score_arm(exchange, "local", [spec], {}, np.ones(6), "final")
+    with pytest.raises(RoundFailed, match="arm-already-scored"):
+        score_arm(exchange, "local", [spec], {}, np.ones(6), "final")
 
 
 def test_popularity_is_always_there_as_the_floor(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -235,3 +236,21 @@ def test_a_damaged_identity_fails_closed_and_names_no_path(tmp_path):
     refused = [fields for event, fields in federation.events if event == "refused"]
     assert {fields["reason"] for fields in refused} == {"ConfigError"}
     assert not [fields for fields in refused if str(tmp_path) in str(fields["detail"])]
+
+
+def test_a_bound_that_the_server_understates_is_refused_by_the_client(tmp_path):
+    """The policy's largest bound would be worth nothing if it were checked against what the server says."""
+
+    def understate(message: Message) -> bool:
+        if not message.metadata.reply_to_message_id and EXPECT in message.content:
+            (payload,) = read_sealed(message.content)
+            told.append(payload)
+        return False
+
+    told: list[bytes] = []
+    federation = Federation(tmp_path, lost=understate)
+    federation.grid.task_of = lambda message: replace(SecureGrid.task_of(federation.grid, message), bound=0.5)
+    with pytest.raises(RoundFailed):
+        federation.popularity()
+    assert told
+    assert {fields.get("reason") for event, fields in federation.events if event == "refused"} == {"bound-understated"}
