@@ -35,7 +35,7 @@ def rows(settings: Settings) -> Iterator[Row]:
     fetch("ml-100k")
     with scratch() as folder:
         source = _light(folder / "light.toml") if settings.quick else "demo"
-        cost = cost_of([_fedrec(), "simulate", source, "--out", str(folder / "run")], folder / "output.txt")
+        cost = cost_of([fedrec_command(), "simulate", source, "--out", str(folder / "run")], folder / "output.txt")
     time_bar, memory_bar = (None, None) if settings.quick else (at_most(120), at_most(2))
     yield Row(
         "`make demo` once installed: wall time",
@@ -78,7 +78,7 @@ def cost_of(command: Sequence[str], output: Path) -> Cost:
     return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * KIBIBYTE)
 
 
-def _fedrec() -> str:
+def fedrec_command() -> str:
     """The command that was installed beside this Python."""
     return str(Path(sys.executable).parent / "fedrec")
 

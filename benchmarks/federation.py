@@ -28,6 +28,8 @@ CLOSED_FORM: dict[str, dict[str, Any]] = {
     "pca": {},
     "als": {},
     "content_knn": {},
+    "content_map": {},
+    "content_pca": {},
 }
 """Every recommender that is federated, with the defaults of its hyper-parameters."""
 

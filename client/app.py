@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedrec.client.contributing import contribute
+from fedrec.client.answers import answered_once
+from fedrec.client.contributing import contribute, layout_of, statistics_of
+from fedrec.client.guard import Guard, guard_of
 from fedrec.client.party import open_party, open_state
 from fedrec.client.scoring import score
 from fedrec.client.secure import SecureSums
 from fedrec.client.store import TenantStore, open_store
 from fedrec.contribution import Contribution
 from fedrec.errors import FedrecError, ProtocolError, Refusal
-from fedrec.messages import Body, ContributeBody, ScoreBody, answer, expecting, read_instruction, refusal
-from fedrec.privacy.release import release_of
+from fedrec.messages import Body, ContributeBody, ScoreBody, answer, expecting, phase_of, read_instruction, refusal
+from fedrec.models.protocols import Statistic
+from fedrec.strategies.asked import asked_release
 
 log = logging.getLogger("fedrec.client")
 app = ClientApp(mods=[SecureSums(open_party, open_state)])
@@ -25,7 +29,7 @@ app = ClientApp(mods=[SecureSums(open_party, open_state)])
 @app.train("contribute")
 def on_contribute(message: Message, context: Context) -> Message:
     """Statistics over the tenant's users."""
-    return _reply(message, context, lambda store: _contribute(message, store))
+    return _reply(message, context, lambda store: _contribute(message, store), noised=True)
 
 
 @app.train("local")
@@ -40,9 +44,30 @@ def on_score(message: Message, context: Context) -> Message:
     return _reply(message, context, lambda store: _score(message, store))
 
 
+@app.evaluate("clicks")
+def on_clicks(message: Message, context: Context) -> Message:
+    """Metric sums of a model of clicks over the tenant's held-out events."""
+    return _reply(message, context, lambda store: _clicks(message, store))
+
+
 def _contribute(message: Message, store: TenantStore) -> RecordDict:
     body, arrays = read_instruction(message, ContributeBody)
-    return _released(contribute(body, arrays, store), body)
+    statistics, guard = statistics_of(body, arrays, store), guard_of(store)
+    if guard is None:
+        if body.noise is not None:
+            raise Refusal("no-privacy-policy", "this tenant has no privacy policy and ledger for a private run")
+        return _released(contribute(body, statistics, store), body)
+    return _noised(body, statistics, store, guard)
+
+
+def _noised(body: ContributeBody, statistics: Sequence[Statistic], store: TenantStore, guard: Guard) -> RecordDict:
+    """The sums with noise: checked before any row is read, and on the ledger before a word leaves."""
+    guard.check(body)
+    release = asked_release(layout_of(statistics), body)
+    guard.check_budget(release.noise.mechanisms if release.noise else ())
+    words = release.prepare(contribute(body, statistics, store))
+    guard.record(release, f"round {body.round}: " + ", ".join(statistic.name for statistic in statistics))
+    return expecting(answer(words), *release.words)
 
 
 def _trained(message: Message, store: TenantStore) -> RecordDict:
@@ -53,18 +78,45 @@ def _trained(message: Message, store: TenantStore) -> RecordDict:
 
 def _score(message: Message, store: TenantStore) -> RecordDict:
     body, arrays = read_instruction(message, ScoreBody)
-    return _released(score(body, arrays, store), body)
+    if body.phase == "choose":
+        return _released(score(body, arrays, store), body)
+    return answered_once(store, body, arrays, lambda: _released(score(body, arrays, store), body))
+
+
+def _clicks(message: Message, store: TenantStore) -> RecordDict:
+    from fedrec.client.clicks import measure_clicks  # torch, for runs that use it
+    from fedrec.strategies.clicks import ClickBody
+
+    body, arrays = read_instruction(message, ClickBody)
+    if body.phase == "choose":
+        return _released(measure_clicks(body, arrays, store), body)
+    asked = cast(ScoreBody, body)  # as far as it is looked at: it has an arm
+    return answered_once(store, asked, arrays, lambda: _released(measure_clicks(body, arrays, store), body))
 
 
 def _released(contribution: Contribution, body: Body) -> RecordDict:
-    release = release_of(contribution.layout, body.capacity.max_clients, body.capacity.max_users)
+    release = asked_release(contribution.layout, body)
     return expecting(answer(release.prepare(contribution)), *release.words)
 
 
-def _reply(message: Message, context: Context, handle: Callable[[TenantStore], RecordDict]) -> Message:
-    """Answer, or decline with a typed reason. The text of an error stays here: it may quote a row."""
+def _check_unnoised(message: Message, store: TenantStore) -> None:
+    guard = guard_of(store)
+    if guard is not None:
+        guard.check_unnoised(message.metadata.message_type, phase_of(message))
+
+
+def _reply(
+    message: Message, context: Context, handle: Callable[[TenantStore], RecordDict], noised: bool = False
+) -> Message:
+    """Answer, or decline with a typed reason. The text of an error stays here: it may quote a row.
+
+    noised: the handler asks the tenant's guard itself; any other is refused by a tenant that releases noised sums only.
+    """
     try:
-        content = handle(open_store(context))
+        store = open_store(context)
+        if not noised:
+            _check_unnoised(message, store)
+        content = handle(store)
     except Refusal as error:
         log.warning("refused reason=%s detail=%s", error.reason, error.detail)
         content = refusal(error.reason, error.detail)

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fedrec.client.store import TenantStore
-from fedrec.contribution import Contribution, joined
+from fedrec.content.features import catalogue_features
+from fedrec.contribution import Contribution, Layout, joined
 from fedrec.errors import ProtocolError
 from fedrec.messages import AnyArray, ContributeBody, StatisticSpec, part
 from fedrec.models.protocols import Statistic
-from fedrec.models.statistics import STATISTICS
+from fedrec.models.statistics import CONTENT, OVER_CONTENT, STATISTICS
 
 
-def contribute(body: ContributeBody, arrays: Mapping[str, AnyArray], store: TenantStore) -> Contribution:
+def statistics_of(body: ContributeBody, arrays: Mapping[str, AnyArray], store: TenantStore) -> list[Statistic]:
+    """What `body` asks for, with the content of the tenant's own catalogue where that plays a part.
+
+    Raises ProtocolError for what is not known here, Refusal for content of another encoder.
+    """
+    return [
+        _statistic(spec, part(arrays, str(index)) | _content(spec, body, store))
+        for index, spec in enumerate(body.statistics)
+    ]
+
+
+def layout_of(statistics: Sequence[Statistic]) -> Layout:
+    """The layout of their contribution, statistic `i` under the prefix `i`; known before any row is read."""
+    layout = Layout(())
+    for index, statistic in enumerate(statistics):
+        layout = layout.join(statistic.layout().prefixed(str(index)))
+    return layout
+
+
+def contribute(body: ContributeBody, statistics: Sequence[Statistic], store: TenantStore) -> Contribution:
     """The sums that `body` asks for, statistic `i` under the prefix `i`.
 
     While hyper-parameters are chosen only the training rows are used, afterwards training and validation rows; the
@@ -22,7 +42,6 @@ def contribute(body: ContributeBody, arrays: Mapping[str, AnyArray], store: Tena
     if body.phase == "choose":
         store.check_choosing_allowed()
     histories = split.train if body.phase == "choose" else split.fit
-    statistics = [_statistic(spec, part(arrays, str(index))) for index, spec in enumerate(body.statistics)]
     return joined({str(index): s.contribute(histories) for index, s in enumerate(statistics)})
 
 
@@ -30,3 +49,13 @@ def _statistic(spec: StatisticSpec, arrays: Mapping[str, AnyArray]) -> Statistic
     if spec.name not in STATISTICS:
         raise ProtocolError(f"No statistic '{spec.name}' here; known: {', '.join(STATISTICS)}.")
     return STATISTICS[spec.name].from_wire(spec.params, arrays)
+
+
+def _content(spec: StatisticSpec, body: ContributeBody, store: TenantStore) -> dict[str, AnyArray]:
+    """The array that a statistic over content has from here and not from the server."""
+    if spec.name not in OVER_CONTENT:
+        return {}
+    if body.encoder is None:
+        raise ProtocolError(f"The statistic '{spec.name}' is over content; the instruction names no encoder.")
+    content = catalogue_features(store.dataset().catalogue, body.encoder.agreed()).content
+    return {} if content is None else {CONTENT: content}

@@ -43,8 +43,13 @@ def pin_roster(store: Path, roster: Roster, policy: Policy | None = None) -> Non
     """Keep the tenant's own copy of the roster, and its policy if one is given."""
     write_text(store / FOLDER / ROSTER, roster.to_text())
     if policy is not None:
-        values = dataclasses.asdict(policy)
-        write_text(store / FOLDER / POLICY, "".join(f"{key} = {value}\n" for key, value in values.items()))
+        write_policy(store, policy)
+
+
+def write_policy(store: Path, policy: Policy) -> None:
+    """Replace what the tenant insists on in secure sums."""
+    values = dataclasses.asdict(policy)
+    write_text(store / FOLDER / POLICY, "".join(f"{key} = {value}\n" for key, value in values.items()))
 
 
 def open_party(context: Context, run: bytes) -> Party | None:

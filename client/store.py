@@ -2,6 +2,8 @@
 
 <store>/rows/          the tenant's interactions and its copy of the public catalogue (Parquet)
 <store>/results.json   what each recommender did for the tenant's own users
+<store>/answers/       what it answered when it scored its test (see client/answers.py)
+<store>/choice.json    which recommender serves the tenant, and by which arm
 <store>/assortment.npy which items of the catalogue it sells, if not all
 <store>/test-read      there once the test was looked at: from then on nothing is chosen any more
 """
@@ -20,10 +22,10 @@ from numpy.typing import NDArray
 
 from fedrec.data import Dataset, Fold, Split, leave_last_out, split_at
 from fedrec.errors import ConfigError, Refusal
-from fedrec.files import write_text
+from fedrec.files import write_bytes, write_text
 from fedrec.messages import Holdout
 
-ROWS, ASSORTMENT, RESULTS, TEST_READ = "rows", "assortment.npy", "results.json", "test-read"
+ROWS, ASSORTMENT, RESULTS, CHOICE, TEST_READ = "rows", "assortment.npy", "results.json", "choice.json", "test-read"
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,20 @@ class TenantStore:
         """Keep what the recommenders of an arm did for this tenant's test users, by label."""
         write_text(self.folder / RESULTS, json.dumps(self.results() | {arm: results}))
 
-    def read_test(self, arm: str) -> None:
-        """Note that the held-out test items have been looked at. Raises Refusal if the arm was scored before."""
-        if arm in self.results():
-            raise Refusal("arm-already-scored", f"arm {arm} was scored on test in this run; it is read once")
+    def choice(self) -> tuple[str, str] | None:
+        """The recommender that serves the tenant and the arm that made it, as written by `keep_choice`."""
+        path = self.folder / CHOICE
+        if not path.exists():
+            return None
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return str(kept["model"]), str(kept["arm"])
+
+    def keep_choice(self, model: str, arm: str) -> None:
+        """Keep which recommender serves the tenant."""
+        write_bytes(self.folder / CHOICE, json.dumps({"model": model, "arm": arm}).encode(), mode=0o600)
+
+    def read_test(self) -> None:
+        """Note that the held-out test items have been looked at."""
         write_text(self.folder / TEST_READ, "the test was read: no hyper-parameter may be chosen any more\n")
 
     def check_choosing_allowed(self) -> None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import torch
@@ -18,15 +18,17 @@ from torch import Tensor, nn
 from fedrec.data import Dataset
 from fedrec.data.histories import Histories
 from fedrec.errors import ModelError
+from fedrec.messages import part
 from fedrec.models import ItemFeatures, Recommender
-from fedrec.models.neural.batches import Batch, Batches
+from fedrec.models.neural.batches import Batches
 from fedrec.models.neural.network import Network, arrays_of
-from fedrec.models.neural.objectives import Catalogue, batch_loss
-from fedrec.models.neural.plan import LocalTraining, Progress
+from fedrec.models.neural.objectives import Catalogue, Ranking, Task
+from fedrec.models.neural.plan import LocalTraining, Progress, scheduled
 from fedrec.models.neural.protocol import NeuralModel, public_weights, tensor_of
 from fedrec.models.neural.randomness import seed_dropout, stream
-from fedrec.models.protocols import Float32Array
+from fedrec.models.protocols import AnyArray, Float32Array
 
+N = TypeVar("N", bound=nn.Module)
 Validate = Callable[[Network], float]
 """How good a network is on the tenant's own validation; higher is better."""
 
@@ -61,6 +63,7 @@ class Trained:
     """What a round of training was. Private: its figures leave a client only as bounded metrics of the update.
 
     losses: mean of each epoch. validation: value of each epoch, if there was a validation. seconds: in the loop.
+    moments: what the optimizer remembers, by parameter and name, if the plan keeps it.
     """
 
     users: int
@@ -68,6 +71,7 @@ class Trained:
     losses: tuple[float, ...]
     validation: tuple[float, ...]
     seconds: float
+    moments: Mapping[str, AnyArray]
 
     @property
     def loss(self) -> float:
@@ -82,26 +86,43 @@ def train(
     plan: LocalTraining,
     progress: Progress | None = None,
     validate: Validate | None = None,
+    moments: Mapping[str, AnyArray] | None = None,
 ) -> Trained:
-    """Train `network` in place for one round; pooled training is a run of one round.
+    """Train a recommender's `network` in place for one round; pooled training is a run of one round.
 
+    moments: of the client's last round, if the plan keeps them.
     Raises ModelError if nobody has two events, or the loss is no number any more.
     """
     catalogue, histories = rows.catalogue()
     batches = Batches(histories, model.objective, model.max_length, plan.batch_size)
-    return _Round(network, catalogue, batches, plan, progress or Progress(), model.private).run(validate)
+    return learn(network, Ranking(catalogue, batches, plan, model.private), plan, progress, validate, moments)
+
+
+def learn(
+    network: N,
+    task: Task,
+    plan: LocalTraining,
+    progress: Progress | None = None,
+    validate: Callable[[N], float] | None = None,
+    moments: Mapping[str, AnyArray] | None = None,
+) -> Trained:
+    """Train any `network` in place for one round on its task; see `train`.
+
+    Raises ModelError if the loss is no number any more.
+    """
+    current = _Round(network, task, plan, progress or Progress())
+    current.remember(moments or {})
+    return current.run(validate)
 
 
 @dataclass
-class _Round:
+class _Round(Generic[N]):
     """One round at one client; its state is the optimizer's, the streams' and the count of steps."""
 
-    network: Network
-    catalogue: Catalogue
-    batches: Batches
+    network: N
+    task: Task
     plan: LocalTraining
     progress: Progress
-    private: tuple[str, ...]
     steps: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -112,9 +133,9 @@ class _Round:
         seed_dropout(self.network, dropout)
         self._parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         self._optimizer = _optimizer(self._parameters, self.plan)
-        self._anchors = _anchors(self.network, self.private) if self.plan.proximal else []
+        self._anchors = _anchors(self.network, self.task.private) if self.plan.proximal else []
 
-    def run(self, validate: Validate | None) -> Trained:
+    def run(self, validate: Callable[[N], float] | None) -> Trained:
         """All epochs or steps."""
         started = time.perf_counter()
         losses: list[float] = []
@@ -127,28 +148,42 @@ class _Round:
         best.restore(self.network)
         self.network.eval()
         seconds = time.perf_counter() - started
-        return Trained(self.batches.num_users, self.steps, tuple(losses), tuple(best.values), seconds)
+        values = (tuple(losses), tuple(best.values))
+        return Trained(self.task.num_users, self.steps, *values, seconds, self._moments())
+
+    def remember(self, moments: Mapping[str, AnyArray]) -> None:
+        """Undo of `_moments`."""
+        for name, parameter in self.network.named_parameters():
+            if values := part(moments, name):
+                self._optimizer.state[parameter] = {k: torch.from_numpy(np.array(v)) for k, v in values.items()}
+
+    def _moments(self) -> dict[str, AnyArray]:
+        """The optimizer's state as arrays, if it is to be kept."""
+        if not self.plan.keep_moments:
+            return {}
+        state = ((name, self._optimizer.state[p]) for name, p in self.network.named_parameters())
+        return {f"{name}/{key}": value.numpy().copy() for name, values in state for key, value in values.items()}
 
     @property
     def _total(self) -> int:
         """Steps of a round that does not end early."""
-        return self.plan.steps or self.plan.epochs * len(self.batches)
+        return self.plan.steps or self.plan.epochs * len(self.task)
 
     def _epoch(self) -> float:
         self.network.train()
         loss, targets = 0.0, 0
-        for batch in self.batches.epoch(self._order):
+        for batch in self.task.epoch(self._order):
             if self.steps == self._total:
                 break
             loss += self._step(batch) * batch.num_targets
             targets += batch.num_targets
         return loss / targets
 
-    def _step(self, batch: Batch) -> float:
+    def _step(self, batch: Any) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = self.plan.learning_rate * self._rate()
         self._optimizer.zero_grad()
-        loss = batch_loss(self.network, self.catalogue, batch, self.plan, self._negatives)
+        loss = self.task.loss(self.network, batch, self._negatives)
         loss.backward()  # type: ignore[no-untyped-call]
         for parameter, anchor in self._anchors:
             if parameter.grad is not None:
@@ -166,13 +201,7 @@ class _Round:
         """Share of the learning rate in this step: the schedule runs over all rounds, the warm-up over each."""
         warmth = min(1.0, (self.steps + 1) / (self.plan.warmup_steps + 1))
         done = (self.progress.round - 1 + self.steps / self._total) / self.progress.rounds
-        match self.plan.schedule:
-            case "cosine":
-                return warmth * 0.5 * (1 + math.cos(math.pi * done))
-            case "linear":
-                return warmth * (1 - done)
-            case _:
-                return warmth
+        return warmth * scheduled(self.plan.schedule, done)
 
 
 @dataclass
@@ -183,7 +212,7 @@ class _Best:
     values: list[float] = field(default_factory=list)
     _state: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, value: float, network: Network) -> None:
+    def add(self, value: float, network: nn.Module) -> None:
         """Note the value of an epoch; the earlier one of equals is the best."""
         if self.patience is not None and all(value > earlier for earlier in self.values):
             self._state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -196,7 +225,7 @@ class _Best:
             return False
         return len(self.values) - 1 - self.values.index(max(self.values)) >= self.patience
 
-    def restore(self, network: Network) -> None:
+    def restore(self, network: nn.Module) -> None:
         """Put the best weights back."""
         if self._state:
             network.load_state_dict(self._state)
@@ -208,7 +237,7 @@ def _optimizer(parameters: list[nn.Parameter], plan: LocalTraining) -> torch.opt
     return torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
 
 
-def _anchors(network: Network, private: tuple[str, ...]) -> list[tuple[nn.Parameter, Tensor]]:
+def _anchors(network: nn.Module, private: tuple[str, ...]) -> list[tuple[nn.Parameter, Tensor]]:
     """The shared parameters and what they were when the round began."""
     return [(p, p.detach().clone()) for name, p in network.named_parameters() if name not in private]
 

@@ -101,7 +101,7 @@ class Encoding:
                 f"Expected values for blocks {[g.block.name for g in self.grid]}, got {sorted(values)}."
             )
         words = Words.zeros(self.num_u32, self.num_u64)
-        for grid, target in zip(self.grid, self._segments(words), strict=True):
+        for grid, target in zip(self.grid, self.segments(words), strict=True):
             value = values[grid.block.name]
             if value.shape != grid.block.shape:
                 raise ContributionError(
@@ -119,11 +119,11 @@ class Encoding:
             )
         return {
             grid.block.name: (segment * np.float64(grid.block.resolution)).reshape(grid.block.shape)
-            for grid, segment in zip(self.grid, self._segments(words), strict=True)
+            for grid, segment in zip(self.grid, self.segments(words), strict=True)
         }
 
-    def _segments(self, words: Words) -> list[NDArray[np.int32] | NDArray[np.int64]]:
-        """Signed views of the blocks within `words`, in the order of the layout."""
+    def segments(self, words: Words) -> list[NDArray[np.int32] | NDArray[np.int64]]:
+        """Signed views of the blocks within `words`, in the order of the layout: (size,) int32 or int64 each."""
         views: list[NDArray[np.int32] | NDArray[np.int64]] = []
         start = {32: 0, 64: 0}
         for grid in self.grid:

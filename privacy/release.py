@@ -2,16 +2,32 @@
 
 Both sides of each step stand here, side by side: `prepare` runs on the client, `check` and `open` on the server. Masks
 are put on between the two, on the words and by the messages' own layer (`strategies`, `client`), because they need
-several messages. Noise is not added yet: `noise` says so, and a report quotes it.
+several messages. Where the noise is made, and whether before or after rounding, is the placement's (`policy`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedrec.contribution import Contribution, Layout, Total, Words
 from fedrec.errors import ProtocolError, Refusal
 from fedrec.privacy.fixed_point import Encoding, plan
+from fedrec.privacy.mechanisms import Mechanism
+from fedrec.privacy.policy import BlockNoise, Placed, noise_on
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The noise of one release: where it is made, and on each block in the order of the layout."""
+
+    placement: Placed
+    blocks: tuple[BlockNoise, ...]
+
+    @property
+    def mechanisms(self) -> tuple[Mechanism, ...]:
+        """What the release costs, as data for the accountant."""
+        return tuple(one.mechanism for one in self.blocks)
 
 
 @dataclass(frozen=True)
@@ -19,8 +35,7 @@ class Release:
     """How one layout is released. Public: client and server build it from the same instruction."""
 
     encoding: Encoding
-
-    noise = "none"
+    noise: Noise | None = None
 
     @property
     def words(self) -> tuple[int, int, float]:
@@ -30,7 +45,7 @@ class Release:
 
     def prepare(self, contribution: Contribution) -> Words:
         """Client: the contribution as words. Raises Refusal if it is not of the layout or over the planned capacity."""
-        if contribution.layout != self.encoding.layout:
+        if _names(contribution.layout) != _names(self.encoding.layout):
             raise Refusal("layout-mismatch", "the contribution does not have the layout of this release")
         if contribution.num_users > self.encoding.max_users_per_client:
             raise Refusal(
@@ -38,7 +53,9 @@ class Release:
                 f"this client has more than the planned {self.encoding.max_users_per_client} users; "
                 "raise federation.max_users_per_tenant",
             )
-        return self.encoding.encode(contribution)
+        if self.noise is None:
+            return self.encoding.encode(contribution)
+        return self.noise.placement.prepare(contribution, self.encoding, self.noise.blocks)
 
     def check(self, words: Words) -> None:
         """Server: raises ProtocolError unless the words have the planned lengths."""
@@ -48,9 +65,25 @@ class Release:
 
     def open(self, words: Words, num_clients: int) -> Total:
         """Server: the released sum."""
-        return Total(self.encoding.layout, self.encoding.decode(words), num_clients)
+        total = Total(self.encoding.layout, self.encoding.decode(words), num_clients)
+        return total if self.noise is None else self.noise.placement.finish(total, self.noise.blocks)
 
 
 def release_of(layout: Layout, max_clients: int, max_users: int) -> Release:
-    """The release of `layout` for at most `max_clients` clients of `max_users` users each."""
+    """The release of `layout`, without noise, for at most `max_clients` clients of `max_users` users each."""
     return Release(plan(layout, max_clients, max_users))
+
+
+def noised_release_of(
+    layout: Layout, max_clients: int, max_users: int, placement: Placed, multipliers: Sequence[float]
+) -> Release:
+    """The release of the joined statistics of `layout`, each with noise of a multiplier; see `policy.noise_on`."""
+    noise = Noise(placement, noise_on(layout, placement, multipliers))
+    room = {one.block.name: placement.largest(one) for one in noise.blocks}
+    released = Layout(tuple(one.block for one in noise.blocks))
+    return Release(plan(released, max_clients, max_users, room), noise)
+
+
+def _names(layout: Layout) -> list[tuple[str, tuple[int, ...], float, float]]:
+    """All that both sides must agree on; the resolution is the release's own."""
+    return [(block.name, block.shape, block.user_l2, block.user_max) for block in layout.blocks]

@@ -1,6 +1,7 @@
 """The ServerApp: the same on every engine.
 
-It needs `config`, `catalogue` and `out` in the run's configuration, and `roster` unless secure aggregation is off.
+It needs `config`, `catalogue` and `out` in the run's configuration, and `roster` unless secure aggregation is off. With
+`until = "choose"` it ends when the choice is made on validation.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from fedrec.config import Config, load
 from fedrec.data.catalogue_file import read_catalogue_file
 from fedrec.errors import ConfigError
 from fedrec.privacy.secagg.roster import Roster
-from fedrec.server.events import EventLog
+from fedrec.server.events import EVENTS, EventLog
 from fedrec.server.exchange import Exchange
-from fedrec.server.run import run
+from fedrec.server.run import choose_only, run
 from fedrec.strategies.secure_grid import SecureGrid
 
 app = ServerApp()
@@ -29,10 +30,14 @@ def main(grid: Grid, context: Context) -> None:
     pooled = context.run_config.get("pooled")
     catalogue = read_catalogue_file(_path(context, "catalogue"))
     out = _path(context, "out")
-    events = EventLog(out / "events.jsonl")
+    events = EventLog(out / EVENTS)
     if config.federation.secure_aggregation:
         grid = _secure(grid, context, config, events)
-    run(Exchange(grid, config, events), catalogue, out, Path(str(pooled)) if pooled else None)
+    exchange = Exchange(grid, config, events)
+    if context.run_config.get("until") == "choose":
+        choose_only(exchange, catalogue, out)
+    else:
+        run(exchange, catalogue, out, Path(str(pooled)) if pooled else None)
 
 
 def _secure(grid: Grid, context: Context, config: Config, events: EventLog) -> SecureGrid:

@@ -29,7 +29,7 @@ Arrays = Mapping[str, NDArray[Any]]
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """The state after `round`. model: the shared weights, by sorted name: sums of floats depend on their order.
-    memory: of the server's optimizer. history: of each round.
+    memory: of the server's optimizer. history: of each round, kept or discarded.
     """
 
     run: str

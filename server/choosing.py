@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedrec.config import ModelConfig, Value
+from fedrec.config import ModelConfig
+from fedrec.config_training import Value
 from fedrec.errors import ConfigError
 from fedrec.messages import Params
-from fedrec.models import create, parameters_of
+from fedrec.models import Localised, create, parameters_of
 from fedrec.models.protocols import Scoring
 
 
@@ -25,6 +26,11 @@ class Candidate:
     def algorithm(self) -> Scoring:
         """The recommender itself."""
         return create(self.model, self.params)
+
+    @property
+    def is_federated(self) -> bool:
+        """Whether anything of it is learnt together; else each tenant makes it from its own rows."""
+        return not isinstance(self.algorithm, Localised)
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,12 @@ def best(options: Sequence[Candidate], headline: dict[str, float]) -> Chosen:
     settled = bool(scored) or len(options) == 1  # else each tenant chooses for itself
     final = Candidate(top.model, top.model, top.params if settled else {})
     return Chosen(final, tuple((option.params, headline[option.label]) for option in scored))
+
+
+def winner(chosen: Sequence[Chosen]) -> Candidate | None:
+    """The recommender that did best on validation, the earlier of equals; None if none was scored there."""
+    scored = [choice for choice in chosen if choice.scores]
+    return max(scored, key=lambda choice: choice.validation).candidate if scored else None
 
 
 def _value(value: Value) -> Value | None:

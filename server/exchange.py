@@ -12,19 +12,28 @@ from flwr.serverapp import Grid
 from fedrec.config import Config
 from fedrec.contribution import Layout, Total
 from fedrec.messages import AnyArray, Body, Capacity, Holdout, Phase, expecting, instruction, num_bytes
-from fedrec.privacy.release import Release, release_of
+from fedrec.privacy.budget import Spending
+from fedrec.privacy.mechanisms import as_record
+from fedrec.privacy.release import Release
 from fedrec.server.events import EventLog
+from fedrec.server.released import Released
+from fedrec.strategies.asked import asked_release
 from fedrec.strategies.summing import Quorum, Summed, sum_replies
 
 
 @dataclass
 class Exchange:
-    """The clients of one run. Counts its rounds; nothing else in it changes."""
+    """The clients of one run. Counts its rounds; nothing else in it changes.
+
+    spending: the noise of a private run, once it is planned. released: its noised sums, which are asked for once.
+    """
 
     grid: Grid
     config: Config
     events: EventLog
     round: int = field(default=0, init=False)
+    spending: Spending | None = field(default=None, init=False)
+    released: Released | None = field(default=None, init=False)
 
     @property
     def capacity(self) -> Capacity:
@@ -39,7 +48,10 @@ class Exchange:
 
     def ask(self, kind: str, body: Body, arrays: Mapping[str, AnyArray], layout: Layout, action: str) -> Total:
         """Send `body` to every node, add up the answers. Raises RoundFailed below the quorum."""
-        release = release_of(layout, self.capacity.max_clients, self.capacity.max_users)
+        release = asked_release(layout, body)
+        known = self.released if release.noise is not None else None
+        if known is not None and (kept := known.kept(body, release.encoding.layout)) is not None:
+            return kept
         content = expecting(instruction(body, arrays), *release.words)
         nodes = sorted(self.grid.get_node_ids())
         self.events.emit("round-start", round=self.round, phase=body.phase, action=action, nodes=len(nodes))
@@ -47,6 +59,8 @@ class Exchange:
         messages = [Message(content, dst_node_id=node, message_type=kind, group_id=str(self.round)) for node in nodes]
         replies = self.grid.send_and_receive(messages, timeout=self.config.federation.timeout_s)
         summed = sum_replies(replies, release, self._quorum())
+        if known is not None:
+            known.keep(body, summed.total)
         self._report(body.phase, action, summed, content, release, time.monotonic() - started)
         return summed.total
 
@@ -54,6 +68,10 @@ class Exchange:
         """Number of the round that begins."""
         self.round += 1
         return self.round
+
+    def skip(self, rounds: int) -> None:
+        """Count rounds that were made before the run was interrupted."""
+        self.round += rounds
 
     def _quorum(self) -> Quorum:
         return Quorum(self.config.federation.min_tenants, self.config.federation.on_failure)
@@ -72,6 +90,7 @@ class Exchange:
             bytes_down=num_bytes(content),
             seconds=round(seconds, 3),
             sent=sent(release),
+            mechanisms=[as_record(one) for one in release.noise.mechanisms] if release.noise else [],
         )
 
 

@@ -8,12 +8,14 @@ import numpy as np
 
 from fedrec.config import Arm
 from fedrec.contribution import Layout
-from fedrec.messages import SCORE, AnyArray, ModelSpec, Phase, ScoreBody, ranking_protocol
+from fedrec.errors import ModelError
+from fedrec.messages import SCORE, AnyArray, EncoderSpec, ModelSpec, Phase, ScoreBody, ranking_protocol
 from fedrec.metrics import MetricSums, Summary
 from fedrec.models import Weights
+from fedrec.models.protocols import EncoderId
 from fedrec.server.choosing import Candidate
 from fedrec.server.exchange import Exchange
-from fedrec.server.neural import alone_plan
+from fedrec.server.neural import own_plan
 
 
 def score_arm(
@@ -39,7 +41,8 @@ def score_arm(
         capacity=exchange.capacity,
         holdout=exchange.holdout,
         arm=arm,
-        training=alone_plan(exchange.config) if arm == "local" else None,
+        training=own_plan(arm, exchange.config),
+        encoder=EncoderSpec.of(_encoder(models)),
         models=tuple(specs),
     )
     arrays = {"counts": np.asarray(counts, dtype=np.float64)} | _shared(arm, models)
@@ -47,9 +50,18 @@ def score_arm(
     return {spec.label: MetricSums.from_total(total.part(spec.label), protocol).summary() for spec in specs}
 
 
+def _encoder(models: Mapping[str, tuple[Candidate, Weights]]) -> EncoderId | None:
+    """The encoder of the content in `models`. Raises ModelError if they were fitted on that of different ones."""
+    found = {encoder for _, weights in models.values() if (encoder := EncoderId.of(weights)) is not None}
+    if len(found) > 1:
+        both = " and ".join(sorted(map(str, found)))
+        raise ModelError(f"The models were fitted on content of {both}; fit them again on one of them.")
+    return found.pop() if found else None
+
+
 def _shared(arm: Arm, models: Mapping[str, tuple[Candidate, Weights]]) -> dict[str, AnyArray]:
-    """The weights that clients need; under arm `local` they fit their own."""
-    if arm == "local":
+    """The weights that clients need; under arm `local` they fit their own, and `personal` ranks nothing anew."""
+    if arm in ("local", "personal"):
         return {}
     return {
         f"{label}/{name}": weights[name]

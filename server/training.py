@@ -6,6 +6,7 @@ A run is resumed from its last checkpoint and then ends with the same weights, b
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import time
@@ -19,17 +20,17 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
 from fedrec.errors import ConfigError, RoundFailed
-from fedrec.messages import AnyArray, Capacity, Params, Phase, expecting, instruction, num_bytes, summed
+from fedrec.messages import AnyArray, Capacity, EncoderSpec, Params, Phase, expecting, instruction, num_bytes, summed
 from fedrec.models import ItemFeatures, validate
 from fedrec.models.neural import NeuralModel
 from fedrec.models.neural.network import arrays_of
-from fedrec.models.neural.plan import LocalTraining
+from fedrec.models.neural.plan import SCHEDULES, LocalTraining, scheduled
 from fedrec.privacy.release import Release
 from fedrec.rng import derive
 from fedrec.server.checkpoint import Checkpoint, read_checkpoint
 from fedrec.server.exchange import Exchange, sent
 from fedrec.strategies.local_updates import TRAIN, TrainBody, mean_update, plan_params
-from fedrec.strategies.optimizers import PROXIMAL, create_optimizer, memory_of, put_memory
+from fedrec.strategies.optimizers import PROXIMAL, create_optimizer, memory_of, put_memory, put_rate, rate_of
 from fedrec.strategies.summing import Quorum, Summed, sum_replies
 
 Arrays = dict[str, AnyArray]
@@ -39,15 +40,19 @@ Arrays = dict[str, AnyArray]
 class FederatedTraining:
     """What happens between the first weights and the last.
 
-    optimizer, parameters: of the server, see `strategies.optimizers`. cohort: share of the clients that is asked in a
-    round, at least the quorum. max_failures: so many rounds in a row may be discarded before the run gives up.
+    optimizer, parameters: of the server, see `strategies.optimizers`. schedule: of its learning rate. cohort: share of
+    the clients that is asked in a round, at least the quorum. max_failures: so many rounds in a row may be discarded
+    before the run gives up.
+    warm_start: what fitted the weights to begin from, in words, so that a run with another start is not resumed.
     """
 
     rounds: int = 10
     optimizer: str = "fedavg"
     parameters: Params = field(default_factory=dict)
+    schedule: str = "constant"
     cohort: float = 1.0
     max_failures: int = 3
+    warm_start: str = "none"
     local: LocalTraining = field(default_factory=LocalTraining)
 
     def __post_init__(self) -> None:
@@ -56,7 +61,10 @@ class FederatedTraining:
         validate.positive("cohort", self.cohort)
         if self.cohort > 1:
             raise ConfigError(f"Expected cohort={self.cohort} <= 1, a share of the clients.")
-        create_optimizer(self.optimizer, self.parameters)
+        validate.one_of("schedule", self.schedule, SCHEDULES)
+        rate = rate_of(create_optimizer(self.optimizer, self.parameters))
+        if self.schedule != "constant" and rate is None:
+            raise ConfigError(f"{self.optimizer} has no learning rate to schedule; schedule training.local.")
 
 
 def train_federated(
@@ -96,10 +104,11 @@ class _Rounds:
         self._exchange, self._model, self._training = exchange, model, training
         self._phase, self._folder = phase, folder
         self._content_dim = 0 if items.content is None else items.content.shape[1]
-        self._num_items = items.num_items
-        self._run = _digest(exchange, model, training, phase, (self._num_items, self._content_dim))
+        self._num_items, self._encoder = items.num_items, EncoderSpec.of(items.encoder)
+        self._run = run_name(exchange, model, training, phase, items)
         self._strategy: FedAvg = create_optimizer(training.optimizer, training.parameters)
-        self.round, self.arrays, self._failures = 0, cast(Arrays, {}), 0
+        self._rate = rate_of(self._strategy)
+        self.round, self.arrays = 0, cast(Arrays, {})
         self._history: list[dict[str, Any]] = []
 
     def begin(self, start: Arrays, resume: bool) -> None:
@@ -114,7 +123,8 @@ class _Rounds:
         self.round, self.arrays = checkpoint.round, dict(checkpoint.model)
         self._history = list(checkpoint.history)
         put_memory(self._strategy, checkpoint.memory)
-        self._exchange.events.emit("resumed", round=self.round)
+        self._exchange.skip(self.round)
+        self._emit("resumed", self._exchange.round)
 
     def step(self) -> None:
         """One round, kept or discarded, and its checkpoint."""
@@ -122,15 +132,19 @@ class _Rounds:
         number = self._exchange.next_round()
         try:
             self._train(number)
-            self._failures = 0
         except RoundFailed as error:
-            self._failures += 1
+            self._history.append({"round": self.round, "discarded": True})
             self._emit("round-discarded", number, reason=str(error))
             if self._failures >= self._training.max_failures:
                 raise
         memory = memory_of(self._strategy)
         Checkpoint(self._run, self.round, self.arrays, memory, tuple(self._history)).write(self._folder)
         self._emit("checkpoint", number)
+
+    @property
+    def _failures(self) -> int:
+        """Discarded rounds at the end of the history, which a resumed run has read."""
+        return sum(1 for _ in itertools.takewhile(lambda entry: "discarded" in entry, reversed(self._history)))
 
     def _train(self, number: int) -> None:
         started = time.monotonic()
@@ -177,6 +191,7 @@ class _Rounds:
             model=self._model.name,
             params=asdict(cast(Any, self._model)),
             content=self._content_dim > 0,
+            encoder=self._encoder if self._content_dim else None,
             plan=plan_params(local),
         )
         content = instruction(body, self.arrays)
@@ -195,6 +210,9 @@ class _Rounds:
     def _absorb(self, body: TrainBody, result: Summed, source: Message) -> float:
         """Hand the mean to the strategy as if one client had sent it. Returns the clients' mean loss."""
         mean, loss = mean_update(body, source.content, result.total)
+        if self._rate is not None:
+            done = (self.round - 1) / self._training.rounds
+            put_rate(self._strategy, self._rate * scheduled(self._training.schedule, done))
         reply = summed(mean, result.total.num_clients, result.bytes_up, source)
         arrays, _ = self._strategy.aggregate_train(self.round, [reply])
         if arrays is None:
@@ -210,9 +228,14 @@ class _Rounds:
         self.arrays = {n: arrays.get(n, old).astype(old.dtype) for n, old in self.arrays.items()}
 
     def _emit(self, kind: str, number: int, **fields: Any) -> None:
-        """An event of this round. number: of the round among all rounds of the run, of other models, too."""
+        """An event of this round. number: of the round among all rounds of the run, of other models, too.
+
+        It names the training by its folder, and the round as a step of so many.
+        """
         action = f"train {self._model.name} {self.round}/{self._training.rounds}"
-        self._exchange.events.emit(kind, round=number, phase=self._phase, action=action, **fields)
+        steps = {"training": self._folder.name, "step": self.round, "steps": self._training.rounds}
+        where = {"phase": self._phase, "action": action, "model": self._model.name}
+        self._exchange.events.emit(kind, round=number, **where, **steps, **fields)
 
 
 class _Only:
@@ -226,8 +249,11 @@ class _Only:
         return self._nodes
 
 
-def _digest(exchange: Exchange, model: NeuralModel, training: FederatedTraining, phase: Phase, sizes: object) -> str:
-    """Names a run: equal for equal configurations, so that another one is not resumed by mistake."""
+def run_name(
+    exchange: Exchange, model: NeuralModel, training: FederatedTraining, phase: Phase, items: ItemFeatures
+) -> str:
+    """Names the rounds of a training: equal for equal configurations, so that another one is not resumed by mistake."""
     held_out = exchange.holdout.model_dump(mode="json")
+    sizes = (items.num_items, 0 if items.content is None else items.content.shape[1])
     parts = [held_out, model.name, asdict(cast(Any, model)), asdict(training), phase, sizes]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -6,7 +6,9 @@ answer one after the other, each with its own `Context` that lives as long as th
 
 from __future__ import annotations
 
+import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
 from flwr.app import Context, Error, Message, RecordDict
@@ -26,7 +28,8 @@ class InProcessGrid(Grid):
     """Deliver each message to `client_app` here.
 
     `nodes` maps node id to the node's own configuration. `lost(message)` may return True to lose a message on its way
-    out or back, for fault injection; the ClientApp runs only if its instruction arrives.
+    out or back, for fault injection; the ClientApp runs only if its instruction arrives. `seconds` is how long clients
+    worked on the messages of each group; a round is a group.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class InProcessGrid(Grid):
         self._app, self._lost = client_app, lost
         self._run = Run.create_empty(RUN_ID)
         self._replies: dict[str, Message] = {}
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self._contexts = {
             node: Context(RUN_ID, node, dict(config), RecordDict(), dict(run_config)) for node, config in nodes.items()
         }
@@ -81,7 +85,9 @@ class InProcessGrid(Grid):
         message.metadata.__dict__["_src_node_id"] = SERVER_NODE_ID
         if self._lost(message):
             return None
+        started = time.perf_counter()
         reply = self._answer(message)
+        self.seconds[message.metadata.group_id] += time.perf_counter() - started
         return None if self._lost(reply) else reply
 
     def _answer(self, message: Message) -> Message:

@@ -9,16 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedrec.config import (
-    Arm,
-    Config,
-    DataConfig,
-    EvaluationConfig,
-    FederationConfig,
-    ModelConfig,
-    TenantsConfig,
-    Value,
-)
+from fedrec.config import Arm, Config, DataConfig, EvaluationConfig, FederationConfig, ModelConfig, TenantsConfig
+from fedrec.config_training import Value
 from fedrec.data import Dataset
 from fedrec.errors import ConfigError
 from fedrec.server.choosing import candidates_of
@@ -111,7 +103,7 @@ def _arms(models: Sequence[ModelConfig]) -> tuple[Arm, ...]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise ConfigError(f"'{twice}' is named twice; give its values once, separated by '|': {twice}:key=1|2.")
-    private = [model for model in models if candidates_of(model)[0].algorithm.private]
+    private = [model for model in models if not candidates_of(model)[0].is_federated]
     for model in private:
         if len(candidates_of(model)) > 1:
             raise ConfigError(

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from fedrec.client.party import create_identity, pin_roster
+from fedrec.client.guard import PrivacyPolicy, create_guard
+from fedrec.client.party import create_identity, pin_roster, write_policy
 from fedrec.client.store import TenantStore, create_store
 from fedrec.config import SYNTHETIC, Config, DataConfig, TenantsConfig
+from fedrec.config_privacy import PrivacyConfig
 from fedrec.data import SPLITS, Dataset, Marketplace, fetch, marketplace
 from fedrec.errors import ConfigError
 from fedrec.files import write_text
+from fedrec.privacy.secagg.policy import Policy
 from fedrec.privacy.secagg.roster import Member, Roster
 
 OWN_ASSORTMENT = {"by_item_category", "by_store"}
@@ -72,7 +75,24 @@ def create_tenants(config: Config, dataset: Dataset, folder: Path) -> list[Tenan
         assortment[rows.interactions.items] = True
         own = config.tenants.split in OWN_ASSORTMENT
         stores.append(create_store(folder / name, rows, assortment if own else None))
+        if config.privacy is not None:
+            _create_guard(folder / name, config, config.privacy)
     return stores
+
+
+def _create_guard(store: Path, config: Config, privacy: PrivacyConfig) -> None:
+    """Let a tenant insist on the configuration of its run, as it would by files of its own in a real federation."""
+    limits = PrivacyPolicy(
+        epsilon=privacy.epsilon,
+        delta=privacy.delta,
+        placement=privacy.placement,
+        colluding=privacy.colluding,
+        max_users=config.federation.max_users_per_tenant,
+        evaluation="simulation",
+    )
+    create_guard(store, limits)
+    if config.federation.secure_aggregation:
+        write_policy(store, Policy(min_cohort=max(Policy().min_cohort, config.federation.min_tenants)))
 
 
 def create_roster(stores: Sequence[TenantStore], path: Path) -> Roster:

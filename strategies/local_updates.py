@@ -8,18 +8,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
 from pydantic import Field
 
-from fedrec.contribution import Contribution, Float64Array, Total, Words
-from fedrec.errors import ConfigError, ProtocolError, Refusal, RoundFailed
+from fedrec.contribution import Total, Words
+from fedrec.errors import ConfigError, ProtocolError
 from fedrec.messages import ARRAYS, Body, Params
 from fedrec.models.neural import NeuralModel, create_neural
 from fedrec.models.neural.plan import LocalTraining, Progress
 from fedrec.models.protocols import AnyArray
 from fedrec.rng import derive
-from fedrec.strategies.updates import METRIC, UPDATE, WEIGHT, UpdateCodec
+from fedrec.strategies.updates import UpdateCodec
 
 TRAIN = "train.local"
 LOSS, LARGEST_LOSS = "loss", 20.0
@@ -80,38 +79,18 @@ def update_words(
 ) -> Words:
     """A client's answer: its clipped update and its loss, both times its weight, which is the capped number of users.
 
-    sent: the content of the instruction. Raises Refusal if the update is not finite.
+    sent: the content of the instruction. Raises Refusal if the update or the loss is not finite.
     """
     codec = body.codec()
-    encoding = codec.encoding(sent)
-    weight = min(users, codec.max_weight) / codec.max_weight
-    values = {UPDATE + name: weight * value for name, value in _clipped(sent, trained, codec.clip_norm).items()}
-    values[WEIGHT] = np.array([weight])
-    values[METRIC + LOSS] = np.array([weight * float(np.clip(loss, -LARGEST_LOSS, LARGEST_LOSS))])
-    rounding = derive(body.holdout.seed, "round", body.round, client)
-    return encoding.encode(Contribution(encoding.layout, values, num_users=1), rounding)
+    arrays = ArrayRecord({name: Array(value) for name, value in trained.items()})
+    metrics = MetricRecord({codec.weight_key: users, LOSS: loss})
+    reply = RecordDict({codec.arrays_key: arrays, codec.metrics_key: metrics})
+    return codec.encode(sent, reply, derive(body.holdout.seed, "round", body.round, client))
 
 
 def mean_update(body: TrainBody, sent: RecordDict, total: Total) -> tuple[RecordDict, float]:
     """What all answers to `sent` come to: the weighted mean of the new weights, in the form in which a strategy expects
     one client's answer, and the mean loss. Raises RoundFailed if nobody had a user."""
-    weight = float(total.values[WEIGHT][0])
-    if not weight > 0:
-        raise RoundFailed("All clients of the round have weight 0: there is no mean.")
-    loss = float(total.values[METRIC + LOSS][0]) / weight
-    arrays = {}
-    for name, array in sent.array_records[ARRAYS].items():
-        start = array.numpy()
-        arrays[name] = Array((start + total.values[UPDATE + name] / weight).astype(start.dtype))
-    metrics = MetricRecord({LOSS: loss, body.codec().weight_key: weight})
-    return RecordDict({ARRAYS: ArrayRecord(arrays), "metrics": metrics}), loss
-
-
-def _clipped(sent: RecordDict, trained: dict[str, AnyArray], clip_norm: float) -> dict[str, Float64Array]:
-    before = {name: array.numpy().astype(np.float64) for name, array in sent.array_records[ARRAYS].items()}
-    update = {name: trained[name].astype(np.float64) - value for name, value in before.items()}
-    norm = float(np.sqrt(sum(float(np.vdot(value, value)) for value in update.values())))
-    if not np.isfinite(norm):
-        raise Refusal("contribution-error", "the update is not finite")
-    scale = min(1.0, clip_norm / norm) if norm > 0 else 1.0
-    return {name: scale * value for name, value in update.items()}
+    codec = body.codec()
+    mean = codec.mean(sent, total.values)
+    return mean, float(str(mean.metric_records[codec.metrics_key][LOSS]))

@@ -28,6 +28,9 @@ OPTIMIZERS: dict[str, type[FedAvg]] = {
 PROXIMAL = "proximal-mu"
 """Key under which FedProx tells clients its mu."""
 
+RATES = ("eta", "server_learning_rate")
+"""Under which of these names a strategy keeps its learning rate, if it has one."""
+
 Arrays = dict[str, NDArray[Any]]
 _MOMENTS = ("m_t", "v_t")
 _OURS = ("fraction_train", "fraction_evaluate", "min_train_nodes", "min_evaluate_nodes", "min_available_nodes")
@@ -49,6 +52,18 @@ def parameters_of_optimizer(name: str) -> list[str]:
     """What may be set of a strategy; sampling, keys and averages are the run's."""
     names = inspect.signature(OPTIMIZERS[name].__init__).parameters
     return [key for key in names if key not in (*_OURS, "self") and not key.endswith(("_key", "_fn"))]
+
+
+def rate_of(strategy: FedAvg) -> float | None:
+    """The learning rate of the server; None for strategies that take the mean as it is."""
+    return next((float(getattr(strategy, name)) for name in RATES if hasattr(strategy, name)), None)
+
+
+def put_rate(strategy: FedAvg, rate: float) -> None:
+    """Another learning rate for the rounds to come."""
+    setattr(strategy, next(name for name in RATES if hasattr(strategy, name)), rate)
+    if isinstance(strategy, FedAvgM):
+        strategy.server_opt = True  # it decides when it is made, by the rate that it is given then
 
 
 def memory_of(strategy: FedAvg) -> Arrays:

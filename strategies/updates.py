@@ -14,7 +14,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
 
 from fedrec.contribution import Block, Contribution, Float64Array, Layout, Words
-from fedrec.errors import ConfigError, ProtocolError, Refusal
+from fedrec.errors import ConfigError, ProtocolError, Refusal, RoundFailed
 from fedrec.privacy.fixed_point import Encoding, bits_for, clipped_block, plan
 
 UPDATE, WEIGHT, METRIC = "update/", "weight", "metric/"
@@ -51,8 +51,11 @@ class UpdateCodec:
         blocks += [Block(METRIC + name, (1,), b, resolution=b * WEIGHT_RESOLUTION) for name, b in self.metrics.items()]
         return plan(Layout(tuple(blocks)), self.max_clients, 1)
 
-    def encode(self, sent: RecordDict, reply: RecordDict) -> Words:
-        """Client: the answer as words, rounded at random. Raises Refusal for an answer of another form."""
+    def encode(self, sent: RecordDict, reply: RecordDict, rng: np.random.Generator | None = None) -> Words:
+        """Client: the answer as words. Raises Refusal for an answer of another form.
+
+        rng: rounds at random, so that means are kept; a fresh one of the operating system's if it is not given.
+        """
         encoding = self.encoding(sent)
         metrics = reply.get(self.metrics_key)
         if not isinstance(metrics, MetricRecord) or self.weight_key not in metrics:
@@ -63,16 +66,22 @@ class UpdateCodec:
         values[WEIGHT] = np.array([weight])
         for name, bound in self.metrics.items():
             values[METRIC + name] = np.array([weight * float(np.clip(_number(metrics, name), -bound, bound))])
-        return encoding.encode(Contribution(encoding.layout, values, num_users=1), np.random.default_rng())
+        return encoding.encode(Contribution(encoding.layout, values, num_users=1), rng or np.random.default_rng())
 
     def decode(self, sent: RecordDict, words: Words) -> RecordDict:
-        """Server: the weighted mean, in the form in which a strategy expects one client's answer."""
-        values = self.encoding(sent).decode(words)
+        """Server: `mean` of a sum that is still in words."""
+        return self.mean(sent, self.encoding(sent).decode(words))
+
+    def mean(self, sent: RecordDict, values: Mapping[str, Float64Array]) -> RecordDict:
+        """Server: the weighted mean of the answers, in the form in which a strategy expects one client's answer.
+
+        values: the sum over clients, by block. Raises RoundFailed if nobody in it has a weight.
+        """
         total = float(values[WEIGHT][0])
         if not total > 0:
-            raise ProtocolError("All clients of the sum have weight 0: there is no mean.")
+            raise RoundFailed("All clients of the round have weight 0: there is no mean.")
         arrays = {
-            name: Array((start + (values[UPDATE + name] / total).astype(start.dtype)).astype(start.dtype))
+            name: Array((start + values[UPDATE + name] / total).astype(start.dtype))
             for name, start in ((name, array.numpy()) for name, array in self._arrays(sent).items())
         }
         means = {name: float(values[METRIC + name][0]) / total for name in self.metrics}

@@ -32,6 +32,9 @@ def test_a_preset_survives_a_round_trip_through_toml(name, tmp_path):
         ({"evaluation": {"headline": "NDCG@7"}}, "headline: expected one of HR"),
         ({"evaluation": {"holdout": "random"}}, "evaluation.holdout"),
         ({"federation": {"arms": ["local"]}}, "expected 'federated' to be among them"),
+        ({"federation": {"arms": ["federated", "personal"]}}, "'personal' chooses between 'federated' and 'local'"),
+        ({"training": {"tuning_epochs": 0}}, "training.tuning_epochs"),
+        ({"training": {"tuning_learning_rate": 0.0}}, "training.tuning_learning_rate"),
         ({"federation": {"secure_aggregation": False, "groups": 2}}, "nothing to group"),
         ({"federation": {"min_tenants": 0}}, "greater than or equal to 1"),
         ({"name": "../escape"}, "name"),
@@ -67,6 +70,16 @@ def test_secure_aggregation_and_a_quorum_of_three_are_the_defaults():
     federation = parse(MINIMAL).federation
     assert federation.secure_aggregation
     assert federation.min_tenants == 3
+
+
+def test_where_all_rows_are_in_one_place_nothing_is_private_to_a_tenant():
+    models = [{"name": "mf", "residual": "private"}, {"name": "gru", "residual": ["private", "none", "shared"]}]
+    config = parse(MINIMAL | {"models": [*models, {"name": "ease", "l2": 3.0}]})
+    assert [model.in_one_place().parameters for model in config.models] == [
+        {"residual": ["shared"]},
+        {"residual": ["shared", "none"]},
+        {"l2": 3.0},
+    ]
 
 
 def test_quotes_and_unicode_survive_toml(tmp_path):

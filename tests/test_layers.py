@@ -24,8 +24,10 @@ MAY_IMPORT = {
 OWNERS = {
     "opacus": ("client",),
     "cryptography": ("privacy",),
+    "dp_accounting": ("privacy",),
     "flwr": ("base/messages", "strategies", "client", "server", "simulations", "cli"),
     "duckdb": ("base/data",),
+    "optuna": ("simulations",),
 }
 
 

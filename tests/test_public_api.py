@@ -17,6 +17,8 @@ PUBLIC = [
     "Catalogue",
     "Config",
     "ContentKNN",
+    "ContentMap",
+    "ContentPCA",
     "Dataset",
     "Explanation",
     "FedrecError",

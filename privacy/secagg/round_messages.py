@@ -1,15 +1,17 @@
 """The messages of a round: upload, survivors, consents and the reveal.
 
-collect     server -> client   header, num_u32 u32, num_u64 u32, bound f64, advertise round u64 (0: none),
-                               inbox: count u32, count x (from u64, sealed (94)), block: cohort of a later
-                               round
-upload      client -> server   header, block: shares of that round, block: advert, num_u32 u32, num_u64
-u32,
-                               zeros up to a multiple of 8, masked words: 32-bit, then 64-bit
-survivors   server -> client   header, count u32, alive bits, dead bits (bit i: the i-th client of the
-cohort) consent     client -> server   header, signature (64) unmask      server -> client   header, count
-u32, count x (node u64, signature (64)) reveal      client -> server   header, count u32, count x (node
-u64, kind u8, share (33))
+| message   | from   | behind the header                                                                       |
+|-----------|--------|-----------------------------------------------------------------------------------------|
+| collect   | server | num_u32 u32, num_u64 u32, bound f64, round to advertise for u64 (0: none),              |
+|           |        | inbox: count u32, count x (dealer u64, sealed (94)); block: cohort of a later round     |
+| upload    | client | block: shares of that later round; block: advert; num_u32 u32, num_u64 u32,             |
+|           |        | zeros up to a multiple of 8, masked words: num_u32 of 32 bits, then num_u64 of 64       |
+| survivors | server | count u32, alive bits, dead bits (bit i: the i-th client of the cohort; whole bytes)    |
+| consent   | client | signature (64)                                                                          |
+| unmask    | server | count u32, count x (node u64, signature (64))                                           |
+| reveal    | client | count u32, count x (node u64, kind of secret u8, share (33))                            |
+
+A block is its length u32 and a message of its own, or empty. Header and number formats are those of `wire`.
 """
 
 from __future__ import annotations

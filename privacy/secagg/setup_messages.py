@@ -1,11 +1,15 @@
 """The messages that prepare a round: adverts, the cohort made of them, and the sealed shares.
 
-advertise   server -> client   header advert      client -> server   header, advert (152) cohort
-server -> client   header, roster digest (32), degree u16, threshold u16, count u32, count adverts shares
-client -> server   header, commitment (32), count u32, count x (to u64, sealed (94))
+| message   | from   | behind the header                                                                       |
+|-----------|--------|-----------------------------------------------------------------------------------------|
+| advertise | server | nothing: the round to advertise for is the header's                                     |
+| advert    | client | advert (152)                                                                            |
+| cohort    | server | roster digest (32), degree u16, threshold u16, count u32, count x advert (152)          |
+| shares    | client | commitment (32), count u32, count x (holder u64, sealed (94))                           |
 
-advert      node u64, round u64, since u64, transport key (32), mask key (32), signature (64)
-sealed      nonce (12), AES-128-GCM of: share of the self-mask secret (33), share of the mask key (33)
+advert (152): node u64, round u64, since u64, transport key (32), mask key (32), signature (64).
+sealed (94): nonce (12), then under AES-128-GCM, tag (16) included: share of the self-mask secret (33), share of the
+mask key (33). Header and number formats are those of `wire`.
 """
 
 from __future__ import annotations

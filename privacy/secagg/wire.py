@@ -4,8 +4,9 @@ Everything that arrives is hostile. A message longer than the receiver's stated 
 field is read; a count is compared with the bytes that are left before anything is allocated for it; a message
 must end with its last field. Nothing but `Refusal` leaves a parser.
 
-    header, 40 bytes: "fsa1", version u8, kind u8, zero u16, run 16 bytes, round u64, sender u64 (0: the
-    server)
+    header, 40 bytes: "fsa1", version u8, kind u8, zero u16, run (16), round u64, sender u64 (0: the server)
+
+A number in brackets is a field of so many bytes; f64 is an IEEE 754 double; everything is little-endian.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Kind(IntEnum):
 
 
 KINDS = {kind.value: kind for kind in Kind}
+FROM_SERVER = frozenset({Kind.ADVERTISE, Kind.COHORT, Kind.COLLECT, Kind.SURVIVORS, Kind.UNMASK})
 
 
 @dataclass(frozen=True)
@@ -140,11 +142,13 @@ def peek(message: Octets, max_bytes: int) -> Header:
 
 
 def open_message(message: Octets, max_bytes: int, kind: Kind) -> tuple[Header, Reader]:
-    """The header, which must be of `kind`, and the reader behind it."""
+    """The header, which must be of `kind` and, for what a server sends, the server's; and the reader behind it."""
     reader = Reader(message, max_bytes)
     header = reader.header()
     if header.kind is not kind:
         raise Refusal(Reason.WRONG_KIND, f"{header.kind.name.lower()} where {kind.name.lower()} is expected")
+    if kind in FROM_SERVER and header.sender != SERVER:
+        raise Refusal(Reason.WRONG_SENDER, f"{kind.name.lower()} of node {header.sender}, not of the server")
     return header, reader
 
 

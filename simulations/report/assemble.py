@@ -17,7 +17,9 @@ from fedrec.config import Config
 from fedrec.data import SOURCES, Dataset
 from fedrec.messages import Holdout
 from fedrec.models.statistics import ItemCounts
+from fedrec.server.events import EVENTS, read_events
 from fedrec.server.run import RESULTS
+from fedrec.simulations.report.privacy import noised
 from fedrec.simulations.report.schema import (
     Data,
     Measure,
@@ -25,12 +27,12 @@ from fedrec.simulations.report.schema import (
     Privacy,
     Report,
     Result,
-    Round,
     Seen,
     ServerView,
     Tenant,
     TenantResult,
 )
+from fedrec.simulations.report.training import curves_of, rounds_of
 
 PLAIN = (
     "No noise was added and nothing was masked in this run: the server could read each tenant's sums. Rows, ids of "
@@ -51,6 +53,7 @@ TITLES = {
     "pca": "PCA",
     "als": "Implicit ALS",
     "content_knn": "Content-kNN",
+    "content_pca": "Content-PCA",
 }
 
 
@@ -64,7 +67,7 @@ def assemble(
 ) -> Report:
     """The report of the run in `folder`."""
     server = json.loads((folder / "server" / RESULTS).read_text(encoding="utf-8"))
-    events = _events(folder)
+    events = read_events(folder / "server" / EVENTS)
     left_out = sum(store.split(holdout).left_out_of_test for store in stores)
     return Report(
         name=config.name,
@@ -78,9 +81,11 @@ def assemble(
         models=[_card(card) for card in server["models"]],
         results=_results(server["results"]),
         chosen=server["chosen"],
+        evaluations=config.tune.evaluations,
         tenants=[_tenant(store, holdout, config.evaluation.headline, server["chosen"]) for store in stores],
-        rounds=_rounds(events),
-        privacy=_privacy(config, events, _server_view(events, stores, holdout)),
+        rounds=rounds_of(events),
+        training=[*curves_of(events, "federated"), *curves_of(read_events(folder / "pooled" / EVENTS), "pooled")],
+        privacy=noised(_privacy(config, events, _server_view(events, stores, holdout)), config, stores),
         seconds=seconds,
         peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     )
@@ -145,6 +150,7 @@ def _tenant(store: TenantStore, holdout: Holdout, headline: str, chosen: str) ->
     ]
     local = _own_best(store, results)
     federated = next((r for r in results if (r.arm, r.model) == ("federated", chosen)), None)
+    serving, served_by = store.choice() or (None, None)
     return Tenant(
         name=store.name,
         users=dataset.num_users,
@@ -154,6 +160,8 @@ def _tenant(store: TenantStore, holdout: Holdout, headline: str, chosen: str) ->
         best_local=local.model if local else None,
         best_federated=federated.model if federated else None,
         gain=_gain(local, federated, headline),
+        best_personal=serving,
+        served_by=served_by,
     )
 
 
@@ -174,26 +182,6 @@ def _gain(local: TenantResult | None, federated: TenantResult | None, headline: 
     if local is None or federated is None or not local.metrics.get(headline) or headline not in federated.metrics:
         return None
     return federated.metrics[headline] / local.metrics[headline] - 1
-
-
-def _events(folder: Path) -> list[dict[str, Any]]:
-    lines = (folder / "server" / "events.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
-
-
-def _rounds(events: Sequence[Mapping[str, Any]]) -> list[Round]:
-    """The rounds, each with what secure aggregation told of its refusals and drops."""
-    rounds, failed = [], {}
-    for event in events:
-        if event["event"] == "refused":
-            failed[str(event.get("node", "?"))] = str(event["reason"])
-        elif event["event"] == "secure-sum":
-            failed |= {f"member {member}": "dropped out" for member in event["dropped"]}
-        elif event["event"] == "round-end":
-            fields = {key: event[key] for key in Round.model_fields if key in event}
-            rounds.append(Round(**fields | {"number": event["round"], "failed": failed | event["failed"]}))
-            failed = {}
-    return rounds
 
 
 def _privacy(config: Config, events: Sequence[Mapping[str, Any]], view: ServerView | None) -> Privacy:

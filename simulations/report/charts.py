@@ -37,7 +37,7 @@ _ARM_STYLE = {
 Draw = Callable[[Axes, "Width"], None]
 _LONGEST, _LABEL = 2.0, 54  # gain at which a bar is cut in any case; room for the label beyond a bar
 _STYLE: dict[Any, Any] = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 12}
-_TOP, _RIGHT = 4, 12
+_TOP, RIGHT = 4, 12
 _DPI = 72  # one SVG unit is one CSS pixel
 
 
@@ -93,7 +93,7 @@ def models(report: Report) -> Chart | None:
     lines = "; ".join(f"{name}: {_spoken(arms, found)}" for name, found in zip(names, scores, strict=True))
     plain = f"The floor is {floor.measure.mean:.4f}. " if floor is not None else ""
     description = f"{report.headline} of each recommender under each arm. {plain}{lines}."
-    return _chart("models", description, Size(len(names) * 38, below=42), draw)
+    return drawn("models", description, Size(len(names) * 38, below=42), draw)
 
 
 def gains(report: Report) -> Chart | None:
@@ -114,7 +114,7 @@ def gains(report: Report) -> Chart | None:
 
     spoken = "; ".join(f"{name} {gain_words(gain)}" for name, gain in shown)
     description = f"Gain of each tenant by joining, largest first. {spoken}."
-    return _chart("gains", description, Size(len(shown) * 21, below=4), draw)
+    return drawn("gains", description, Size(len(shown) * 21, below=4), draw)
 
 
 def longest_bar(report: Report) -> float:
@@ -154,7 +154,7 @@ def _draw_gain(axes: Axes, row: int, gain: float, longest: float) -> None:
 def _gain_axis(axes: Axes, lengths: Sequence[float], width: Width) -> None:
     low, high = min(0.0, *lengths), max(0.0, *lengths)
     sides = (low < 0) + (high > 0)
-    across = width.pixels - width.margin - _RIGHT - sides * _LABEL
+    across = width.pixels - width.margin - RIGHT - sides * _LABEL
     room = (high - low or 1.0) * _LABEL / across
     axes.set_xlim(low - (room if low < 0 else 0), high + (room if high > 0 else 0))
     axes.axvline(0, color=MUTED, linewidth=1)
@@ -173,7 +173,8 @@ def _spoken(arms: Sequence[str], found: Sequence[Measure | None]) -> str:
     return ", ".join(pairs) or "not measured"
 
 
-def _chart(name: str, description: str, size: Size, draw: Draw) -> Chart:
+def drawn(name: str, description: str, size: Size, draw: Draw) -> Chart:
+    """A picture in both widths. name: of its ids on the page."""
     drawings = tuple((width.name, _svg(name, width, size, draw)) for width in WIDTHS)
     return Chart(description, drawings)
 
@@ -195,7 +196,7 @@ def _svg(name: str, width: Width, size: Size, draw: Draw) -> str:
 
 def _area(width: Width, size: Size) -> tuple[float, float, float, float]:
     height = size.rows + size.below + _TOP
-    across = width.pixels - width.margin - _RIGHT
+    across = width.pixels - width.margin - RIGHT
     return (width.margin / width.pixels, size.below / height, across / width.pixels, size.rows / height)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fedrec.simulations.report import charts, quality_tables, standing, wire_tables
+from fedrec.simulations.report import charts, quality_tables, standing, training_charts, training_tables, wire_tables
 from fedrec.simulations.report.formats import MISSING, clean, count, duration, metric, plural, size
 from fedrec.simulations.report.schema import Report
 from fedrec.simulations.report.standing import FEDERATED, LOCAL, POOLED, Standing
@@ -42,6 +42,9 @@ def render(report: Report) -> str:
         bars_cut=_bars_cut(report),
         arms=standing.arms(report),
         floor=standing.floor(report),
+        cost=training_tables.cost(report),
+        made_again=training_tables.made_again(report),
+        curves=training_charts.curves(report),
         total_up=standing.bytes_up(report),
         total_down=standing.bytes_down(report),
     )

@@ -21,6 +21,8 @@ ARM_NOTES = {
     "floor": "what is popular",
     "local": "each tenant alone",
     "federated": "together, rows stay",
+    "tuned": "federated, fitted at home",
+    "personal": "what each tenant chose",
     "pooled": "all rows in one place",
 }
 SLICE_NAMES = {
@@ -112,12 +114,13 @@ def all_metrics(report: Report) -> Table:
 
 
 def tenants(report: Report) -> Table:
-    """What each tenant would use alone and what it gets together, the largest gain first."""
+    """What each tenant would use alone, what it gets together and what it chose, the largest gain first."""
     columns = (
         Column("Tenant", number=False),
         Column("gain"),
         Column("alone", report.headline),
         Column("together", report.headline),
+        *((Column("personal", report.headline), Column("change", "personal, against alone")) if _chose(report) else ()),
         Column("users"),
         Column("test users"),
     )
@@ -138,9 +141,24 @@ def _tenant(report: Report, tenant: Tenant, gain: float | None) -> tuple[Cell, .
         Cell(MISSING, unmeasured) if gain is None else Cell(gain_words(gain), tone=_tone(gain)),
         _own(report, tenant, LOCAL, tenant.best_local),
         _own(report, tenant, FEDERATED, tenant.best_federated),
+        *(_personal(report, tenant) if _chose(report) else ()),
         Cell(count(tenant.users)),
         Cell(count(tenant.test_users)),
     )
+
+
+def _chose(report: Report) -> bool:
+    return any(tenant.served_by is not None for tenant in report.tenants)
+
+
+def _personal(report: Report, tenant: Tenant) -> tuple[Cell, Cell]:
+    """What serves the tenant, and what it does for it."""
+    if tenant.served_by is None or tenant.best_personal is None:
+        return _EMPTY, _EMPTY
+    gain = standing.personal_gain(report, tenant)
+    by = f"{short(standing.title(report, tenant.best_personal), 24)}, {tenant.served_by}"
+    score = Cell(metric(standing.personal_score(report, tenant)), by)
+    return score, _EMPTY if gain is None else Cell(gain_words(gain), tone=_tone(gain))
 
 
 def gain_words(gain: float | None) -> str:

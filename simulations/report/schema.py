@@ -64,6 +64,8 @@ class Tenant(Frozen):
     best_local: str | None  # best on the tenant's own validation: what it would use alone
     best_federated: str | None  # the federation's choice on validation
     gain: float | None  # relative change of the headline metric on test, `best_federated` to `best_local`
+    best_personal: str | None = None  # the recommender that serves it by its own choice on validation
+    served_by: str | None = None  # the arm that this one is of: "federated", "tuned" or "local"
 
 
 class Sent(Frozen):
@@ -87,7 +89,22 @@ class Round(Frozen):
     bytes_up: int  # per client, mean
     bytes_down: int  # per client, mean
     seconds: float
+    model: str | None = None  # that was trained, where the round is one of training
+    server_seconds: float | None = None  # of the server's own work, until the next round began
+    client_seconds: float | None = None  # of all clients' work together, which only a simulation can measure
     sent: list[Sent] = []
+
+
+class Curve(Frozen):
+    """One training of a neural recommender, round by round."""
+
+    arm: str  # "federated" or "pooled"
+    training: str  # the name of its folder
+    model: str
+    phase: str  # "choose", on training rows only, or "final"
+    rounds: list[int]  # without those that were discarded
+    losses: list[float]  # the clients' mean
+    validation: float | None = None  # headline metric on validation that it ended with, where that was measured
 
 
 class Data(Frozen):
@@ -120,6 +137,13 @@ class ServerView(Frozen):
     rows: list[Seen]
 
 
+class Fact(Frozen):
+    """One line of the claim of differential privacy."""
+
+    name: str
+    text: str
+
+
 class Privacy(Frozen):
     """Which steps of the release pipeline were on, in words that a privacy officer can check.
 
@@ -131,6 +155,9 @@ class Privacy(Frozen):
     statement: str
     noise_on: bool = False
     masks_on: bool = False
+    epsilon: float | None = None  # of all that was released, for the tenant that spent most
+    delta: float | None = None
+    claim: list[Fact] = []  # unit, neighbours, accountant, sampling, users, trust and the rest, in words
     server_view: ServerView | None = None
 
 
@@ -148,9 +175,11 @@ class Report(Frozen):
     arms: list[str]
     models: list[ModelCard]
     chosen: str | None = None  # the federated recommender that did best on validation, which a tenant gets
+    evaluations: int = 0  # how often `fedrec tune` asked validation to find the configuration
     results: list[Result]
     tenants: list[Tenant]
     rounds: list[Round]
+    training: list[Curve] = []
     privacy: Privacy
     seconds: dict[str, float]
     peak_memory_bytes: int

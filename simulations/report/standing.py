@@ -152,11 +152,24 @@ def tenant_gain(report: Report, tenant: Tenant) -> float | None:
     """The tenant's relative gain; infinite where alone it scores nothing and together something."""
     if tenant.gain is not None:
         return tenant.gain if math.isfinite(tenant.gain) else None
+    return _against_alone(report, tenant, tenant_score(report, tenant, FEDERATED, tenant.best_federated))
+
+
+def personal_score(report: Report, tenant: Tenant) -> float | None:
+    """The headline metric of what serves the tenant by its own choice."""
+    return None if tenant.served_by is None else tenant_score(report, tenant, tenant.served_by, tenant.best_personal)
+
+
+def personal_gain(report: Report, tenant: Tenant) -> float | None:
+    """As `tenant_gain`, with what serves the tenant by its own choice."""
+    return _against_alone(report, tenant, personal_score(report, tenant))
+
+
+def _against_alone(report: Report, tenant: Tenant, score: float | None) -> float | None:
     alone = tenant_score(report, tenant, LOCAL, tenant.best_local)
-    together = tenant_score(report, tenant, FEDERATED, tenant.best_federated)
-    if alone is None or together is None:
+    if alone is None or score is None:
         return None
-    return relative(together, alone) if alone > 0 else (math.inf if together > 0 else 0.0)
+    return relative(score, alone) if alone > 0 else (math.inf if score > 0 else 0.0)
 
 
 def tenants_by_gain(report: Report) -> list[tuple[Tenant, float | None]]:

@@ -14,17 +14,19 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from fedrec.simulations.report import standing
+from fedrec.simulations.report import standing, training_charts, training_tables
 from fedrec.simulations.report.formats import MISSING, clean, count, duration, metric, plural, short, size
 from fedrec.simulations.report.quality_tables import gain_words
 from fedrec.simulations.report.schema import Measure, Report, ServerView, Tenant
-from fedrec.simulations.report.standing import FEDERATED, LOCAL
+from fedrec.simulations.report.standing import FEDERATED, FLOOR, LOCAL
 from fedrec.simulations.report.verdict import protection, verdict
 
 MOST_MODELS = 12
 MOST_TENANTS = 8
 MOST_SEEN = 3
 NAME_WIDTH = 30
+MOST_ARMS, NARROW_MODEL = 5, 25  # so many columns fit beside a name of so much
+NARROW_TENANT = 15  # room for a tenant's name beside what serves it
 Compared = tuple[Tenant, float | None]  # a tenant with its gain
 
 
@@ -42,6 +44,11 @@ def summary(report: Report, files: Sequence[Path] = ()) -> RenderableType:
         parts += [Text(""), Text(f"Privacy: {warning}", style="yellow")]
     if report.privacy.server_view is not None:
         parts += [Text(""), _server_view(report.privacy.server_view)]
+    trained = training_charts.in_words(report)
+    if trained:
+        parts += [Text(""), Text("Training, mean loss of all clients", style="bold"), *map(_bullet, trained)]
+    if report.rounds:
+        parts += [Text(""), _costs(report)]
     parts += [Text(""), Text(_cost(report), style="dim"), *(_file(path) for path in files)]
     return Padding(Group(*parts), (0, 1), expand=False)
 
@@ -60,8 +67,11 @@ def _models(report: Report) -> Table:
     arms = standing.arms(report)
     tops = {arm: standing.best(report, arm) for arm in arms}
     cards = standing.ranked_models(report)
+    if len(arms) > MOST_ARMS:  # the verdict names the floor
+        arms = [arm for arm in arms if arm != FLOOR]
+    width = NAME_WIDTH if len(arms) < MOST_ARMS else NARROW_MODEL
     table = _table(f"{report.headline} on all test users (* best of its column)")
-    table.add_column("recommender", no_wrap=True, overflow="ellipsis", max_width=NAME_WIDTH)
+    table.add_column("recommender", no_wrap=True, overflow="ellipsis", max_width=width)
     for arm in arms:
         table.add_column(clean(arm), justify="right", no_wrap=True)
     for card in cards[:MOST_MODELS]:
@@ -69,22 +79,25 @@ def _models(report: Report) -> Table:
         marks = [(top := tops[arm]) is not None and top.model == card.name for arm in arms]
         cells = [_score(score, mark) for score, mark in zip(scores, marks, strict=True)]
         chosen = " (chosen)" if card.name == report.chosen else ""
-        table.add_row(Text(short(card.title, NAME_WIDTH - len(chosen)) + chosen), *cells)
-    _add_rest(table, len(cards) - MOST_MODELS, len(arms))
+        table.add_row(Text(short(card.title, width - len(chosen)) + chosen), *cells)
+    _add_rest(table, len(cards) - MOST_MODELS, len(arms), width)
     return table
 
 
 def _tenants(report: Report) -> Table:
     first, last, hidden = _both_ends(standing.tenants_by_gain(report))
     table = _table("Does joining help me? Each tenant's own view")
-    table.add_column("tenant", no_wrap=True, overflow="ellipsis", max_width=NAME_WIDTH)
-    for heading in ("users", "alone", "together", "gain"):
+    chose = any(tenant.served_by is not None for tenant in report.tenants)
+    headings = ["users", "alone", "together", "gain", *(["personal"] if chose else [])]
+    width = NARROW_TENANT if chose else NAME_WIDTH
+    table.add_column("tenant", no_wrap=True, overflow="ellipsis", max_width=width)
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for tenant, gain in first:
-        table.add_row(*_tenant(report, tenant, gain))
-    _add_rest(table, hidden, 4)
+        table.add_row(*_tenant(report, tenant, gain)[: 1 + len(headings)])
+    _add_rest(table, hidden, len(headings), width)
     for tenant, gain in last:
-        table.add_row(*_tenant(report, tenant, gain))
+        table.add_row(*_tenant(report, tenant, gain)[: 1 + len(headings)])
     return table
 
 
@@ -98,7 +111,20 @@ def _tenant(report: Report, tenant: Tenant, gain: float | None) -> list[Text]:
         Text(metric(alone)),
         Text(metric(together)),
         Text(unmeasured if gain is None else gain_words(gain), style=_style(gain)),
+        Text(f"{tenant.served_by or MISSING} {metric(standing.personal_score(report, tenant))}"),
     ]
+
+
+def _costs(report: Report) -> Table:
+    table = _table("Cost by recommender, bytes of one client")
+    table.add_column("what for", no_wrap=True, overflow="ellipsis", max_width=NAME_WIDTH)
+    for heading in ("rounds", "server", "clients", "up a round", "down a round"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in training_tables.costs(report):
+        seconds = [training_tables.seconds(part) for part in (one.server_seconds, one.client_seconds)]
+        bytes_a_round = [size(one.up_a_round), size(one.down_a_round)]
+        table.add_row(Text(short(one.purpose, NAME_WIDTH)), count(one.rounds), *seconds, *bytes_a_round)
+    return table
 
 
 def _both_ends(ranked: list[Compared]) -> tuple[list[Compared], list[Compared], int]:
@@ -123,9 +149,10 @@ def _score(found: Measure | None, best: bool) -> Text:
     return Text(f"*{text}", style="bold") if best else Text(text)
 
 
-def _add_rest(table: Table, hidden: int, empty: int) -> None:
+def _add_rest(table: Table, hidden: int, empty: int, width: int) -> None:
     if hidden > 0:
-        table.add_row(Text(f"… and {hidden} more in report.html", style="dim"), *([""] * empty))
+        where = " in report.html" if width >= NAME_WIDTH else ""
+        table.add_row(Text(f"… and {hidden} more{where}", style="dim"), *([""] * empty))
 
 
 def _table(title: str) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from fedrec.simulations.report import standing
+from fedrec.simulations.report import serving, standing
 from fedrec.simulations.report.formats import change, clean, metric, percent, plural, short
 from fedrec.simulations.report.schema import Privacy, Report
 from fedrec.simulations.report.standing import FEDERATED, LOCAL, POOLED, Standing
@@ -35,7 +35,8 @@ class Verdict:
 def verdict(report: Report) -> Verdict:
     """The verdict on the federation's recommender against the best that tenants do alone."""
     outcome = _outcome(report)
-    details = (_against_pooled(report), _against_floor(report, outcome), _tenants(report), _failures(report))
+    quality = (_against_pooled(report), _against_floor(report, outcome))
+    details = (*quality, _tenants(report), serving.sentence(report), _failures(report))
     return Verdict(outcome, _sentence(report, outcome), tuple(text for text in details if text is not None))
 
 

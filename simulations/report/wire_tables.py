@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from fedrec.simulations.report import standing
+from fedrec.simulations.report import standing, training_tables
 from fedrec.simulations.report.formats import clean, count, duration, plural, size
 from fedrec.simulations.report.schema import Report, Round, Sent, ServerView
 from fedrec.simulations.report.table import Cell, Column, Table
@@ -25,6 +25,8 @@ def rounds(report: Report) -> Table:
         Column("up", "per client"),
         Column("down", "per client"),
         Column("time"),
+        Column("server", "its own work"),
+        Column("clients", "all together"),
     )
     hidden = len(report.rounds) - MOST_ROUNDS
     return Table(
@@ -46,10 +48,13 @@ def _round(exchange: Round) -> tuple[Cell, ...]:
         Cell(size(exchange.bytes_up)),
         Cell(size(exchange.bytes_down)),
         Cell(duration(exchange.seconds)),
+        Cell(training_tables.seconds(exchange.server_seconds)),
+        Cell(training_tables.seconds(exchange.client_seconds)),
     )
 
 
 def _total(report: Report) -> tuple[Cell, ...]:
+    together = training_tables.all_together(report)
     return (
         Cell("All"),
         Cell(plural(len(report.rounds), "round")),
@@ -59,6 +64,8 @@ def _total(report: Report) -> tuple[Cell, ...]:
         Cell(size(standing.bytes_up(report))),
         Cell(size(standing.bytes_down(report))),
         Cell(duration(sum(exchange.seconds for exchange in report.rounds))),
+        Cell(training_tables.seconds(together.server_seconds)),
+        Cell(training_tables.seconds(together.client_seconds)),
     )
 
 

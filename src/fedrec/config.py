@@ -7,18 +7,19 @@ import json
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fedrec.config_privacy import PrivacyConfig, check_privacy
+from fedrec.config_training import TrainingConfig, Value
 from fedrec.errors import ConfigError
 from fedrec.metrics.protocol import CUT_OFF_METRICS
+from fedrec.tune_config import TuneConfig
 
-Arm = Literal["floor", "local", "federated", "pooled"]
-ARMS: tuple[Arm, ...] = ("floor", "local", "federated", "pooled")
-
-Value = bool | int | float | str
-"""One hyper-parameter."""
+Arm = Literal["floor", "local", "federated", "tuned", "personal", "pooled"]
+ARMS: tuple[Arm, ...] = ("floor", "local", "federated", "tuned", "personal", "pooled")
+"""In the order in which they are scored: `personal` chooses between those before it."""
 
 SYNTHETIC = "synthetic"
 """The dataset that is generated, from the seed of the run."""
@@ -94,6 +95,8 @@ class EvaluationConfig(Section):
 class FederationConfig(Section):
     """Who takes part in a round, and the public capacity from which overflow is excluded.
 
+    arms: what is compared. `tuned` and `personal` are cheap beside `local`: `tuned` are a few epochs of neural
+    recommenders and nothing without them, `personal` is a choice between results that are already there.
     secure_aggregation: the server learns sums over tenants only. groups: sums over so many disjoint groups of tenants;
     a tenant then hides among fewer.
     """
@@ -111,23 +114,11 @@ class FederationConfig(Section):
     def _federated(self) -> FederationConfig:
         if "federated" not in self.arms:
             raise ValueError("arms: expected 'federated' to be among them; the other arms are what it is compared with")
+        if "personal" in self.arms and "local" not in self.arms:
+            raise ValueError("arms: 'personal' chooses between 'federated' and 'local'; give 'local', too")
         if self.groups > 1 and not self.secure_aggregation:
             raise ValueError("groups: without secure_aggregation there is nothing to group")
         return self
-
-
-class TrainingConfig(Section):
-    """How neural recommenders are trained. local: see `fedrec.models.neural.plan.LocalTraining`; alone_epochs: of the
-    arms that one client trains without others, `pooled` and `local`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rounds: int = Field(default=10, ge=1)
-    optimizer: str = "fedavg"
-    parameters: dict[str, Value] = {}
-    cohort: float = Field(default=1.0, gt=0, le=1)
-    alone_epochs: int = Field(default=10, ge=1)
-    local: dict[str, Value] = {}
 
 
 class ModelConfig(Section):
@@ -142,6 +133,14 @@ class ModelConfig(Section):
         """Hyper-parameters as written."""
         return dict(self.model_extra or {})
 
+    def in_one_place(self) -> ModelConfig:
+        """The same for all rows in one place: weights that would be private to each tenant are shared there."""
+        values = self.parameters
+        if "residual" in values:
+            given = values["residual"] if isinstance(values["residual"], list) else [values["residual"]]
+            values["residual"] = list(dict.fromkeys("shared" if one == "private" else one for one in given))
+        return ModelConfig.model_validate({"name": self.name, **values})
+
 
 class Config(Section):
     """One run."""
@@ -152,7 +151,9 @@ class Config(Section):
     tenants: TenantsConfig = TenantsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     federation: FederationConfig = FederationConfig()
+    privacy: PrivacyConfig | None = None
     training: TrainingConfig = TrainingConfig()
+    tune: TuneConfig = TuneConfig()
     models: tuple[ModelConfig, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -161,6 +162,12 @@ class Config(Section):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise ValueError(f"models: '{twice}' is there twice; give its values once, as a list: key = [1, 2]")
+        return self
+
+    @model_validator(mode="after")
+    def _private(self) -> Config:
+        if self.privacy is not None:
+            check_privacy(self.privacy, self.evaluation, self.federation, self.models)
         return self
 
 
@@ -231,6 +238,7 @@ def _keys(location: tuple[Any, ...]) -> list[str]:
     model: type[BaseModel] = Config
     for part in location:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        annotation = next(iter(get_args(annotation)), annotation)  # of an optional section, the section
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             model = annotation
     return list(model.model_fields)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,10 @@ class Block:
     `user_l2` bounds the L2 norm of one user's part of the block, `user_max` the magnitude of any single coordinate
     of that part (defaults to `user_l2`). `resolution` is the step of the fixed-point grid: 1.0 for counts, which are
     then exact; real values are rounded to it.
+
+    `user_nonzeros` bounds how many coordinates one user's part has that are not 0 (defaults to all), and `exact` says
+    that all of them are whole multiples of `resolution`. Rounding a sum then changes nothing; else it can add one step
+    at each such coordinate to what a user changes, which noise that is added after rounding has to cover.
     """
 
     name: str
@@ -69,6 +73,8 @@ class Block:
     user_l2: float
     user_max: float = math.nan
     resolution: float = 1.0
+    user_nonzeros: int = 0
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if math.isnan(self.user_max):
@@ -80,6 +86,12 @@ class Block:
             )
         if not self.resolution > 0:
             raise ContributionError(f"Block '{self.name}': expected resolution={self.resolution} > 0.")
+        if not self.user_nonzeros:
+            object.__setattr__(self, "user_nonzeros", self.size)
+        if not 0 <= self.user_nonzeros <= self.size:
+            raise ContributionError(
+                f"Block '{self.name}': expected user_nonzeros={self.user_nonzeros} within 1..{self.size}."
+            )
 
     @property
     def size(self) -> int:
@@ -152,11 +164,15 @@ def joined(parts: Mapping[str, Contribution]) -> Contribution:
 
 @dataclass(frozen=True)
 class Total:
-    """The released sum of the contributions of `num_clients` clients. Nothing about any one of them is in it."""
+    """The released sum of the contributions of `num_clients` clients. Nothing about any one of them is in it.
+
+    noise: by block, the standard deviation of the noise on each coordinate, which is public; none where there is none.
+    """
 
     layout: Layout
     values: Mapping[str, Float64Array]
     num_clients: int
+    noise: Mapping[str, float] = field(default_factory=dict)
 
     def part(self, prefix: str) -> Total:
         """The blocks that `Layout.prefixed(prefix)` made, under their own names again."""
@@ -164,4 +180,5 @@ class Total:
         blocks = [block for block in self.layout.blocks if block.name.startswith(start)]
         layout = Layout(tuple(replace(block, name=block.name.removeprefix(start)) for block in blocks))
         values = {block.name.removeprefix(start): self.values[block.name] for block in blocks}
-        return Total(layout, values, self.num_clients)
+        noise = {name.removeprefix(start): std for name, std in self.noise.items() if name.startswith(start)}
+        return Total(layout, values, self.num_clients, noise)

@@ -8,8 +8,9 @@ quote a row.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
@@ -17,9 +18,13 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from fedrec.config import Arm, Section
+from fedrec.config_privacy import Placement
+from fedrec.content.encoder import ItemEncoder
+from fedrec.content.registry import agreed_encoder
 from fedrec.contribution import Words
 from fedrec.errors import ProtocolError, Refusal
 from fedrec.metrics import RankingProtocol
+from fedrec.models.protocols import EncoderId
 
 PROTOCOL: Literal[1] = 1
 CONTRIBUTE = "train.contribute"
@@ -76,26 +81,56 @@ class Holdout(Section):
     seed: int
 
 
+class EncoderSpec(Section):
+    """The encoder that the content in an instruction, or asked for by it, comes from. One that gives other vectors is
+    refused, see `fedrec.content.registry`."""
+
+    name: str
+    digest: str
+
+    @classmethod
+    def of(cls, encoder: EncoderId | None) -> EncoderSpec | None:
+        """`encoder` as an instruction states it."""
+        return None if encoder is None else cls(name=encoder.name, digest=encoder.digest)
+
+    def agreed(self) -> ItemEncoder:
+        """This party's own encoder, if it gives the same vectors. Raises Refusal if not, naming both."""
+        return agreed_encoder(EncoderId(self.name, self.digest))
+
+
 class Body(Section):
-    """What every instruction says."""
+    """What every instruction says. encoder: where content is used."""
 
     protocol: Literal[1] = PROTOCOL
     round: int = Field(ge=1)
     phase: Phase
     capacity: Capacity
     holdout: Holdout
+    encoder: EncoderSpec | None = None
+
+
+class NoiseTerms(Section):
+    """The noise that a release has: one multiplier of the bound per user for each statistic, and how many honest
+    clients are counted on where the noise is shared. A client that finds it too little, or is told of none, refuses."""
+
+    placement: Placement
+    sharers: int = Field(ge=1)
+    multipliers: tuple[float, ...] = Field(min_length=1)
 
 
 class ContributeBody(Body):
-    """Add up these statistics over your users."""
+    """Add up these statistics over your users, with noise on terms if there are any."""
 
     statistics: tuple[StatisticSpec, ...] = Field(min_length=1)
+    noise: NoiseTerms | None = None
 
 
 class ScoreBody(Body):
-    """Rank for your held-out users and add up the metrics. Arm `local`: with models fitted on your own rows.
+    """Rank for your held-out users and add up the metrics. Arm `local`: with models fitted on your own rows; arm
+    `tuned`: with those that come, tuned on your own rows; arm `personal`: with what did best for you. Of its models the
+    first is the one that did best for all tenants together.
 
-    training: the `LocalTraining` of neural recommenders that are trained alone.
+    training: the `LocalTraining` of neural recommenders that are trained alone, or tuned.
     """
 
     arm: Arm
@@ -138,7 +173,10 @@ def expected(content: RecordDict) -> tuple[int, int, float]:
 
 
 def read_instruction(message: Message, kind: type[B]) -> tuple[B, dict[str, AnyArray]]:
-    """Body and arrays of an instruction. Raises ProtocolError for anything that is not one."""
+    """Body and arrays of an instruction.
+
+    Raises ProtocolError for anything that is not one, Refusal if its content is of another encoder than the one here.
+    """
     body, arrays = message.content.get(BODY), message.content.get(ARRAYS)
     if not isinstance(body, ConfigRecord) or not isinstance(arrays, ArrayRecord):
         raise ProtocolError(f"Expected records '{BODY}' and '{ARRAYS}', got {sorted(message.content)}.")
@@ -146,7 +184,21 @@ def read_instruction(message: Message, kind: type[B]) -> tuple[B, dict[str, AnyA
         parsed = kind.model_validate_json(str(body.get("json", "")))
     except ValidationError as error:
         raise ProtocolError(f"The instruction is not a {kind.__name__} of protocol {PROTOCOL}: {error}") from error
+    if parsed.encoder is not None:
+        parsed.encoder.agreed()
     return parsed, read_arrays(arrays)
+
+
+def phase_of(message: Message) -> Phase:
+    """The phase that an instruction of any kind states. Raises ProtocolError if it states none."""
+    body = message.content.get(BODY)
+    try:
+        phase = json.loads(str(body.get("json", "")))["phase"] if isinstance(body, ConfigRecord) else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        phase = None
+    if phase not in ("choose", "final"):
+        raise ProtocolError("Expected an instruction that states its phase.")
+    return cast(Phase, phase)
 
 
 def read_arrays(record: ArrayRecord) -> dict[str, AnyArray]:

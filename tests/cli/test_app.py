@@ -20,7 +20,7 @@ def test_the_version_is_that_of_the_package(fedrec):
     assert fedrec("--version").stdout == f"fedrec {package.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["simulate"], ["evaluate"], ["recommend"], ["report"], ["data"]])
+@pytest.mark.parametrize("command", [[], ["simulate"], ["evaluate"], ["tune"], ["recommend"], ["report"], ["data"]])
 def test_help_names_the_exit_codes(fedrec, command):
     shown = " ".join(fedrec(*command, "--help").stdout.split())
     assert "Exit codes: 0 done, 1 the run failed, 2 a mistake" in shown

@@ -137,11 +137,11 @@ def test_a_long_round_is_timed_by_itself():
 
 @pytest.mark.parametrize("masks", [False, True])
 def test_the_share_reaches_one_at_the_end_of_a_foreseen_run(masks):
-    work = Work(config("floor", "local", "federated", "pooled", masks=masks), Clock())
+    work = Work(config("floor", "local", "federated", "tuned", "personal", "pooled", masks=masks), Clock())
     work({"event": "loaded", "tenants": 4})
     pooled = ["sum item_counts", "score federated"] * 2
     federation = ["sum item_counts", "score federated", "sum item_counts"]
-    federation += ["score floor", "score local", "score federated", "score pooled"]
+    federation += ["score floor", "score local", "score federated", "score personal", "score pooled"]
     shares = []
     for stage, actions in (("pooled", pooled), ("federation", federation)):
         work({"event": "stage-start", "stage": stage})

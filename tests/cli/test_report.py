@@ -27,7 +27,7 @@ def test_the_page_can_go_elsewhere_and_the_numbers_to_a_program(fedrec, copy: Pa
     found = json.loads(fedrec("report", copy / "report.json", "--html", page, "--json").stdout)
     assert (found["run"], found["page"], found["name"]) == (str(copy), str(page), "tiny")
     assert page.read_bytes() == (copy / "report.html").read_bytes()
-    assert set(found["results"]) == {"floor", "local", "federated", "pooled"}
+    assert set(found["results"]) == {"floor", "local", "federated", "personal", "pooled"}
     assert sum(found["tenants"].values()) == 3
 
 
@@ -54,7 +54,7 @@ def test_an_unfinished_run_says_how_to_go_on(fedrec, copy: Path):
     (copy / "report.json").unlink()
     result = fedrec("report", copy)
     assert result.exit_code == 2
-    assert f"run it again with `fedrec simulate {copy}/config.toml`" in result.stderr
+    assert f"go on with `fedrec simulate --resume --out {copy}`" in result.stderr
     assert "did not come to its end, so there is no model" in fedrec("recommend", "--run", copy, "--items", "a").stderr
 
 

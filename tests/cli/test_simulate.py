@@ -155,6 +155,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_read(tmp_path: Path):
     assert process.returncode == 130
     assert stdout == ""
     assert "interrupted: runs/long has config.toml, server/events.jsonl, the rows of 3 tenants" in stderr
+    assert "go on with `fedrec simulate --resume --out runs/long`" in stderr
     assert "Traceback" not in stderr
     assert load(events.parents[1] / "config.toml").name == "long"
     last = [json.loads(line) for line in events.read_text().splitlines()][-1]

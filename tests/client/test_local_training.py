@@ -9,13 +9,22 @@ import numpy as np
 import pytest
 from flwr.app import Message
 
-from fedrec.client.local_training import PRIVATE, features_of, private_arrays, train_reply
+from fedrec.client.local_training import (
+    PRIVATE,
+    features_of,
+    private_arrays,
+    train_reply,
+    weights_alone,
+    weights_tuned,
+    with_private,
+)
 from fedrec.client.store import TenantStore, create_store
-from fedrec.errors import ModelError, ProtocolError, Refusal
-from fedrec.messages import EXPECT, WORDS, Capacity, instruction
+from fedrec.errors import ModelError, NotFitted, ProtocolError, Refusal
+from fedrec.messages import EXPECT, WORDS, Capacity, ModelSpec, ScoreBody, instruction
 from fedrec.models.neural import NeuralModel, SASRec
 from fedrec.models.neural.network import arrays_of
 from fedrec.models.neural.plan import LocalTraining
+from fedrec.models.neural.protocol import CONTENT, POPULARITY, RESIDUAL, run_weight
 from fedrec.server.exchange import holdout_of
 from fedrec.strategies.local_updates import TRAIN, TrainBody, plan_params
 from tests.federation import LEFT, config_of, grid_of, rows_of
@@ -74,7 +83,7 @@ def test_items_are_described_by_the_tenants_own_catalogue(store):
 def test_validation_stops_a_round_early_while_choosing_only(store):
     plan = plan_params(LocalTraining(epochs=50, patience=1, batch_size=2))
     assert set(train_reply(asked(body_of(phase="choose", plan=plan), arrays_for()), store)) == {WORDS, EXPECT}
-    store.read_test("federated")
+    store.read_test()
     with pytest.raises(Refusal, match="test-already-read"):
         train_reply(asked(body_of(phase="choose", plan=plan), arrays_for()), store)
 
@@ -127,3 +136,74 @@ def test_damaged_private_weights_are_an_error(store):
     path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(ModelError, match="damaged"):
         train_reply(asked(body_of(model, round=2), arrays_for(model)), store)
+
+
+def released(model: NeuralModel, content: bool = True) -> dict[str, np.ndarray]:
+    """What a server sends of a model of run 0...0, with item contents that tell the six items apart."""
+    vectors = {CONTENT: np.eye(6, dtype=np.float32)} if content else {}
+    run = run_weight(RUN) if model.private else {}
+    return arrays_for(model, 6 if content else 0) | vectors | run | {POPULARITY: np.arange(6.0)}
+
+
+def asked_to_score(arm: str = "tuned", **plan: Any) -> ScoreBody:
+    body = body_of().model_dump(include={"round", "phase", "capacity", "holdout"})
+    spec = ModelSpec(label=MODEL.name, name=MODEL.name, candidates=(asdict(MODEL),))
+    return ScoreBody(**body, arm=arm, training={"batch_size": 2} | plan, models=(spec,))
+
+
+def test_a_tenant_adds_what_it_kept_of_that_very_run(store):
+    model = replace(MODEL, residual="private")
+    train_reply(asked(body_of(model), arrays_for(model)), store)
+    train_reply(asked(body_of(model, run="1" * 16), arrays_for(model)), store)
+    mine = with_private(model, released(model), store)
+    np.testing.assert_array_equal(mine[RESIDUAL], private_arrays(store, RUN)[RESIDUAL])
+    other = with_private(model, released(model) | run_weight("1" * 16), store)
+    np.testing.assert_array_equal(other[RESIDUAL], private_arrays(store, "1" * 16)[RESIDUAL])
+
+
+def test_a_tenant_that_never_trained_knows_items_by_their_content_alone(store):
+    model = replace(MODEL, residual="private")
+    mine = with_private(model, released(model), store)
+    assert RESIDUAL not in mine
+    zero = dict(mine) | {RESIDUAL: np.zeros((6, 4), np.float32)}
+    histories = store.dataset().histories()
+    np.testing.assert_array_equal(model.scores(mine, histories), model.scores(zero, histories))
+    with pytest.raises(Refusal, match="never-trained"):
+        with_private(model, released(model, content=False), store)
+    with pytest.raises(NotFitted, match="residual='shared'"):
+        model.scores(released(model, content=False), histories)
+
+
+@pytest.mark.parametrize("name", [np.zeros(7, np.uint8), np.zeros(8, np.int64), np.zeros((8, 1), np.uint8)])
+def test_what_names_no_run_is_refused(store, name):
+    model = replace(MODEL, residual="private")
+    with pytest.raises(ModelError, match="8 bytes"):
+        with_private(model, released(model) | {"run": name}, store)
+
+
+def test_tuning_begins_at_the_weights_that_came(store):
+    model = replace(MODEL, residual="private")
+    train_reply(asked(body_of(model), arrays_for(model)), store)
+    federated = with_private(model, released(model), store)
+    rows = store.dataset().histories()
+    tuned = weights_tuned(model, federated, rows, store, asked_to_score(steps=1, learning_rate=1e-4))
+    moved = {name: float(np.abs(tuned[name] - federated[name]).max()) for name in federated}
+    public = {CONTENT, POPULARITY, "run"}
+    assert {name for name, by in moved.items() if by == 0} == public
+    assert max(moved.values()) < 1e-3
+
+
+def test_tuning_repeats_itself(store):
+    rows = store.dataset().histories()
+    first, again = (weights_tuned(MODEL, released(MODEL), rows, store, asked_to_score(epochs=2)) for _ in range(2))
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, again[name])
+
+
+@pytest.mark.parametrize("plan", [{"epochs": 0}, {"hours": 3}])
+def test_a_plan_to_tune_or_train_alone_that_is_none_is_refused(store, plan):
+    rows = store.dataset().histories()
+    with pytest.raises(ProtocolError, match="holds no plan of this fedrec"):
+        weights_tuned(MODEL, released(MODEL), rows, store, asked_to_score(**plan))
+    with pytest.raises(ProtocolError, match="holds no plan of this fedrec"):
+        weights_alone(MODEL, rows, store, asked_to_score("local", **plan))

@@ -70,6 +70,19 @@ def test_the_proximal_term_keeps_a_client_near_where_it_began():
     assert free > near > nearest > 0
 
 
+def test_with_kept_moments_two_rounds_are_one_of_twice_the_length():
+    """Each epoch is one batch of everyone, so its order plays no part."""
+    plan = LocalTraining(batch_size=20, learning_rate=0.01, keep_moments=True)
+    whole, _ = trained(replace(plan, epochs=2))
+    network, first = trained(plan, Progress(rounds=2))
+    half = {name: value.clone() for name, value in network.state_dict().items()}
+    train(network, MODEL, ROWS, plan, Progress(round=2, rounds=2), moments=first.moments)
+    assert moved(network) == pytest.approx(moved(whole), rel=1e-4)
+    network.load_state_dict(half)
+    train(network, MODEL, ROWS, plan, Progress(round=2, rounds=2))
+    assert moved(network) != pytest.approx(moved(whole), rel=1e-2)
+
+
 def test_training_stops_early_with_the_best_weights():
     values = iter([0.2, 0.5, 0.4, 0.5, 0.9])
     states = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,13 @@ from fedrec.models.neural.batches import Batch, Batches
 from fedrec.models.neural.network import arrays_of
 from fedrec.models.neural.objectives import Catalogue, batch_loss, user_losses
 from fedrec.models.neural.plan import LocalTraining, Progress
-from fedrec.models.neural.protocol import network_scores, public_weights
+from fedrec.models.neural.protocol import POPULARITY, RUN, network_scores, public_weights
 from fedrec.models.neural.randomness import seed_dropout, stream
-from fedrec.models.protocols import ItemFeatures
+from fedrec.models.protocols import ENCODER, ItemFeatures
 from fedrec.rng import derive
+from fedrec.server.training import FederatedTraining, train_federated
 from tests.models.neural.worlds import MODELS, NUM_ITEMS, circles, label, tastes
+from tests.server.training_federation import exchange_of, grid_of, stores_in
 
 every_model = pytest.mark.parametrize("model", MODELS, ids=label)
 every_loss = pytest.mark.parametrize("loss", LOSSES)
@@ -40,6 +43,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("cnn", {"kernel": 1.5}, r"Expected a whole number kernel=1\.5 >= 1\."),
     ("mf", {"l2": 0}, r"Expected l2=0 > 0\."),
     ("mf", {"half_life": -1.0}, r"Expected half_life=-1\.0 > 0\."),
+    ("neumf", {"half_life": 0.0}, r"Expected half_life=0\.0 > 0\."),
+    ("neumf", {"hidden": 6, "layers": 3}, r"Expected hidden=6 to be a multiple of 4"),
     ("mf", {"users": 3}, r"mf has no hyper-parameter 'users'"),
     ("nmf", {}, r"There is no neural recommender 'nmf'"),
 ]
@@ -216,7 +221,8 @@ def test_every_parameter_is_shared_or_private(model: NeuralModel, residual: str)
     model = replace(model, residual=residual)
     names = set(built(model, content_dim=5).state_dict())
     assert not set(model.shared) & set(model.private)
-    assert names | {"content", "popularity"} == {*model.shared, *model.private}
+    public = {"content", POPULARITY, ENCODER} | ({RUN} if residual == "private" else set())
+    assert names | public == {*model.shared, *model.private}
     assert ("items.residual.weight" in model.private) == (residual == "private")
 
 
@@ -242,6 +248,21 @@ def test_the_notebook_surface_takes_its_weights(model: NeuralModel) -> None:
     assert not {one.item_id for one in found} & {"item-0", "item-1"}
     with pytest.raises(ModelError, match="cannot split a score"):
         recommender.explain(["item-0"], "item-5")
+
+
+@every_model
+def test_rounds_train_it_over_tenants_and_leave_its_private_parameters_there(
+    model: NeuralModel, tmp_path: Path
+) -> None:
+    model = replace(model, residual="private")
+    exchange = exchange_of(grid_of(stores_in(tmp_path / "tenants")), tmp_path)
+    training = FederatedTraining(rounds=2, local=LocalTraining(batch_size=2, learning_rate=0.05))
+    found = train_federated(exchange, model, ItemFeatures(6), training, "final", tmp_path / "server")
+    start = model.build(6, 0, 0).state_dict()
+    assert set(found) == set(start) - {"items.residual.weight"}
+    assert all(np.isfinite(value).all() for value in found.values())
+    moved = sum(float(np.abs(value - start[name].numpy()).max()) > 1e-4 for name, value in found.items())
+    assert moved >= len(found) - 1  # softmax does not see a constant that is added to all scores
 
 
 @every_model

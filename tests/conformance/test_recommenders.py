@@ -19,6 +19,8 @@ from fedrec.models import (
     PCA,
     ClosedForm,
     ContentKNN,
+    ContentMap,
+    ContentPCA,
     ItemFeatures,
     ItemKNN,
     Markov,
@@ -53,6 +55,10 @@ CASES: list[ClosedForm] = [
     ALS(rank=3, sweeps=3, l2=1.0, alpha=4.0),
     ALS(rank=3, sweeps=3, l2=1.0, alpha=4.0, half_life=2.0),
     ContentKNN(),
+    ContentMap(rank=4),
+    ContentPCA(rank=4),
+    ContentPCA(rank=4, content_rank=2, half_life=None, window=None, max_items_per_user=3, unit_norm=False),
+    ContentMap(rank=4, whitening="users", half_life=None, window=None, max_items_per_user=3),
 ]
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("popularity", {"max_items_per_user": 0}, r"Expected a whole number max_items_per_user=0 >= 1\."),
@@ -70,6 +76,10 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("pca", {"method": "magic"}, r"Expected method='magic' to be one of gram, subspace\."),
     ("als", {"clip_norm": 0}, r"Expected clip_norm=0 > 0\."),
     ("als", {"seed": -1}, r"Expected a whole number seed=-1 >= 0\."),
+    ("content_map", {"whitening": "nobody"}, r"Expected whitening='nobody' to be one of catalogue, users\."),
+    ("content_pca", {"content_rank": 0}, r"Expected a whole number content_rank=0 >= 1\."),
+    ("content_pca", {"unit_norm": 1}, r"Expected unit_norm=1 to be true or false\."),
+    ("content_map", {"bias": 0.0}, r"Expected bias=0\.0 > 0\."),
     ("content_knn", {"half_life": "long"}, r"Expected half_life='long' to be a finite number\."),
 ]
 

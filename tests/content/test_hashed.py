@@ -60,10 +60,11 @@ def test_an_item_has_the_same_vector_in_every_catalogue() -> None:
 
 
 def test_vectors_are_the_same_on_every_machine() -> None:
-    vector = HashedEncoder(text_size=6, category_size=4, price_size=2).encode(CATALOGUE)[2]
+    vector = HashedEncoder(text_size=6, category_size=4, price_size=2, year_size=2).encode(CATALOGUE)[2]
     expected = [-0.387808, -0.303891, 0.0, 0.387808, -0.101297, -0.202594]  # words and letters
     expected += [0.544331, -0.272166, 0.272166, 0.0]  # garden, tools
     expected += [0.158955, 0.292992]  # 500.00
+    expected += [0.0, 0.0]  # no year
     np.testing.assert_allclose(vector, expected, atol=1e-6)
 
 
@@ -76,8 +77,29 @@ def test_digest_changes_with_every_setting() -> None:
 def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ConfigError, match="text_size=0 >= 1"):
         HashedEncoder(text_size=0)
-    with pytest.raises(ConfigError, match="Expected price_weight=0 > 0"):
-        HashedEncoder(price_weight=0)
+    with pytest.raises(ConfigError, match="Expected price_weight=-1 >= 0"):
+        HashedEncoder(price_weight=-1)
+    with pytest.raises(ConfigError, match="every field of the encoder is left out"):
+        HashedEncoder(text_weight=0, category_weight=0, price_weight=0, year_weight=0)
+
+
+def test_near_years_are_alike_and_the_last_one_counts() -> None:
+    text = ("Jaws (1975)", "Rocky (1976)", "2001: A Space Odyssey (1968)", "THX 1138", "Screws 51999", None)
+    catalogue = Catalogue(tuple("uvwxyz"), text, ((),) * 6, np.full(6, NAN))
+    years = HashedEncoder().keeping(["year"]).encode(catalogue)
+    assert years.shape == (6, 32)
+    assert years[0] @ years[1] == pytest.approx(0.98, abs=0.01)
+    assert years[0, 15] == pytest.approx(1.0)  # 1975 = 1900 + 15 * 5
+    assert years[2] @ years[0] < years[1] @ years[0]
+    assert years[2, [13, 14]] == pytest.approx(np.array([2, 3]) / 13**0.5)  # 1968 is 2/5 of 1965, 3/5 of 1970
+    assert not years[3:].any()
+
+
+def test_a_field_that_is_left_out_takes_no_coordinates() -> None:
+    encoder = HashedEncoder().keeping(["category", "text"])
+    assert [field.name for field in encoder.fields] == ["text", "category"]
+    assert encoder.encode(CATALOGUE).shape == (6, 384 + 112)
+    assert encoder.digest != HashedEncoder().digest
 
 
 def test_content_knn_without_content_says_what_to_do() -> None:

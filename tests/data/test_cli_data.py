@@ -92,3 +92,13 @@ def test_failed_fetch_is_an_error(monkeypatch):
     result = run("fetch", "ml-1m")
     assert result.exit_code == 2
     assert result.stderr.endswith("error: no network; use the synthetic marketplace.\n")
+
+
+def test_describe_shows_on_request_which_content_tells_what_users_take_next(path, tmp_path: Path):
+    items = tmp_path / "items.csv"
+    items.write_text("item_id,categories,text\na,x,Ale\nb,x,Beer\nc,,Cup\nd,y,\n")
+    arguments = ("describe", path, "--column", "user_id=customer", "--catalogue", str(items))
+    assert "content" not in json.loads(run(*arguments, "--json").stdout)
+    card = json.loads(run(*arguments, "--content", "--json").stdout)["content"]
+    assert [(field["name"], field["known"]) for field in card["fields"][:2]] == [("text", 0.75), ("category", 0.75)]
+    assert "relevance" in run(*arguments, "--content").stdout

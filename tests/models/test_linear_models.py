@@ -41,7 +41,8 @@ def test_markov_weights_the_last_three_items_one_half_and_a_quarter() -> None:
 
 def test_markov_takes_negative_noisy_counts_for_none() -> None:
     algorithm = Markov(shrinkage=1.0)
-    total = Total(Transitions(2, 2).layout(), {"transitions": np.array([[-3.0, 1.0], [0.0, -0.5]])}, 1)
+    counts = {"transitions": np.array([[-3.0, 1.0], [0.0, -0.5]])}
+    total = Total(Transitions(2, 2).layout(), counts, 1, noise={"transitions": 0.1})
     weights = algorithm.absorb(algorithm.begin(ItemFeatures(2)), total)
     assert weights["transitions"].tolist() == [[0.0, 0.5], [0.0, 0.0]]
 

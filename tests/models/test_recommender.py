@@ -115,9 +115,9 @@ def test_popularity_is_explained_by_its_count(shop: Dataset) -> None:
 
 def test_content_is_encoded_where_it_is_used(shop: Dataset) -> None:
     recommender = ContentKNN().fit(shop)
-    assert recommender.weights["content"].shape == (6, 512)
-    small = ContentKNN().fit(shop, encoder=HashedEncoder(text_size=8, category_size=4, price_size=2))
-    assert small.weights["content"].shape == (6, 14)
+    assert recommender.weights["basis"].shape == (544, 4)  # five described items, less their mean
+    small = ContentKNN(rank=3).fit(shop, encoder=HashedEncoder(text_size=8).keeping(["text"]))
+    assert small.weights["basis"].shape == (8, 3)
     assert np.isfinite([r.score for r in recommender.recommend("ann")]).all()
 
 

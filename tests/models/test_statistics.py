@@ -15,12 +15,26 @@ from fedrec.contribution import Contribution
 from fedrec.data.histories import Histories
 from fedrec.errors import ContributionError, ProtocolError
 from fedrec.models import Statistic, triangle
-from fedrec.models.statistics import STATISTICS, AlsSweep, GramProduct, ItemCounts, ItemGram, Transitions
+from fedrec.models.statistics import (
+    STATISTICS,
+    AlsSweep,
+    ContentMoments,
+    ContentProfiles,
+    FieldRelevance,
+    GramProduct,
+    ItemCounts,
+    ItemGram,
+    Transitions,
+)
 from fedrec.privacy.fixed_point import plan
 from fedrec.rng import derive
 
 NUM_ITEMS = 6
 FACTORS = derive(5, "factors").standard_normal((NUM_ITEMS, 3))
+CONTENT = np.float32(
+    [[0.6, 0.8, 0, 0, 0], [0, 0, 1, 0, 0], [0.6, 0, 0, 0.8, 0], [0] * 5, [0, 0, 0, 6, 8], [1, 0, 0, 0, 0]]
+)
+WIDTHS = np.array([2, 3])  # the fifth item's vector is too long, the fourth is not described
 
 
 def statistics(limit: int) -> list[Statistic]:
@@ -30,6 +44,9 @@ def statistics(limit: int) -> list[Statistic]:
         Transitions(NUM_ITEMS, limit),
         GramProduct(FACTORS, limit),
         AlsSweep(FACTORS, l2=0.1, alpha=5.0, clip_norm=0.8, max_items_per_user=limit),
+        ContentMoments(CONTENT, WIDTHS, limit),
+        ContentProfiles(CONTENT, WIDTHS, FACTORS[:, 0][:5], FACTORS[:5], 0.3, limit),
+        FieldRelevance(CONTENT, WIDTHS, limit),
     ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedrec.errors import RoundFailed
+from fedrec.errors import ConfigError, RoundFailed
 from fedrec.messages import ContributeBody, ModelSpec, ScoreBody
 from fedrec.server.run import run
 from fedrec.server.scoring import score_arm
@@ -73,9 +73,17 @@ def test_an_arm_is_scored_on_test_once(tmp_path):
     stores = two_tenants(tmp_path / "tenants")
     exchange = exchange_of(grid_of(stores), config_of(), tmp_path)
     spec = ModelSpec(label="popularity", name="popularity", candidates=({},))
-    score_arm(exchange, "local", [spec], {}, np.ones(6), "final")
+    first = score_arm(exchange, "local", [spec], {}, np.ones(6), "final")
+    assert score_arm(exchange, "local", [spec], {}, np.ones(6), "final") == first  # a server that lost it may ask again
     with pytest.raises(RoundFailed, match="arm-already-scored"):
-        score_arm(exchange, "local", [spec], {}, np.ones(6), "final")
+        score_arm(exchange, "local", [spec], {}, np.full(6, 2.0), "final")
+
+
+def test_a_finished_run_is_not_run_again_in_its_folder(tmp_path):
+    run_in(tmp_path)
+    stores = two_tenants(tmp_path / "others")
+    with pytest.raises(ConfigError, match="holds a finished run"):
+        run(exchange_of(grid_of(stores), config_of(), tmp_path), stores[0].dataset().catalogue, tmp_path / "server")
 
 
 def test_popularity_is_always_there_as_the_floor(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flwr.app import Message
 
 from fedrec.client.party import pin_roster
 from fedrec.client.training import LocalRows, train
@@ -22,48 +20,22 @@ from fedrec.models.neural import MF
 from fedrec.models.neural.network import arrays_of
 from fedrec.models.neural.plan import LocalTraining, Progress
 from fedrec.privacy.secagg.policy import Policy
-from fedrec.server.training import FederatedTraining, train_federated
+from fedrec.server.training import FederatedTraining
 from fedrec.simulations.tenancy import create_roster
 from fedrec.strategies.optimizers import OPTIMIZERS
 from fedrec.strategies.secure_grid import SecureGrid
-from tests.federation import LEFT, config_of
+from tests.federation import LEFT
 from tests.server.killed_run import KILLED
 from tests.server.training_federation import (
-    ITEMS,
     LOCAL,
     MODEL,
     TENANTS,
     TRAINING,
-    exchange_of,
-    grid_of,
+    Run,
     rows,
+    same,
     stores_in,
 )
-
-
-class Run:
-    """One run of `training` in `folder`; the wire is kept."""
-
-    def __init__(self, folder: Path, tenants=TENANTS, lost=lambda message: False, **federation) -> None:
-        self.wire: list[Message] = []
-        self.folder, self.lost = folder, lost
-        grid = grid_of(stores_in(folder / "tenants", tenants), self._watched)
-        self.exchange = exchange_of(grid, folder, config_of(federation=federation))
-
-    def train(self, training=TRAINING, model=MODEL, **more):
-        return train_federated(self.exchange, model, ITEMS, training, "final", self.folder / "server", **more)
-
-    def events(self, kind):
-        lines = (self.folder / "events.jsonl").read_text().splitlines()
-        return [event for event in map(json.loads, lines) if event["event"] == kind]
-
-    def _watched(self, message):
-        self.wire.append(message)
-        return self.lost(message)
-
-
-def same(one, other) -> bool:
-    return set(one) == set(other) and all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def locally_trained(tenant, model=MODEL, plan=LOCAL, rounds=1):
@@ -133,7 +105,8 @@ def test_a_run_is_repeated_exactly(tmp_path):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path, optimizer):
     parameters = {"fedavgm": {"server_momentum": 0.9}, "fedprox": {"proximal_mu": 0.5}}.get(optimizer, {})
-    training = replace(TRAINING, optimizer=optimizer, parameters=parameters, local=replace(LOCAL, schedule="cosine"))
+    local = replace(LOCAL, schedule="cosine", keep_moments=True)
+    training = replace(TRAINING, optimizer=optimizer, parameters=parameters, local=local)
     model = replace(MODEL, residual="private")
     whole = Run(tmp_path / "whole").train(training, model)
 

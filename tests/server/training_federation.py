@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
@@ -22,7 +24,7 @@ from fedrec.models.neural import GRU4Rec, NeuralModel
 from fedrec.models.neural.plan import LocalTraining
 from fedrec.server.events import EventLog
 from fedrec.server.exchange import Exchange
-from fedrec.server.training import FederatedTraining
+from fedrec.server.training import FederatedTraining, train_federated
 from fedrec.simulations.grid import InProcessGrid
 from tests.federation import LEFT, RIGHT, config_of, rows_of
 
@@ -71,3 +73,28 @@ def grid_of(stores: list[TenantStore], lost: Callable[[Message], bool] = lambda 
 
 def exchange_of(grid: Grid, folder: Path, config: Config | None = None) -> Exchange:
     return Exchange(grid, config or config_of(), EventLog(folder / "events.jsonl"))
+
+
+class Run:
+    """One run of `training` in `folder`; the wire is kept."""
+
+    def __init__(self, folder: Path, tenants=TENANTS, lost=lambda message: False, **federation) -> None:
+        self.wire: list[Message] = []
+        self.folder, self.lost = folder, lost
+        grid = grid_of(stores_in(folder / "tenants", tenants), self._watched)
+        self.exchange = exchange_of(grid, folder, config_of(federation=federation))
+
+    def train(self, training=TRAINING, model=MODEL, **more):
+        return train_federated(self.exchange, model, ITEMS, training, "final", self.folder / "server", **more)
+
+    def events(self, kind):
+        lines = (self.folder / "events.jsonl").read_text().splitlines()
+        return [event for event in map(json.loads, lines) if event["event"] == kind]
+
+    def _watched(self, message):
+        self.wire.append(message)
+        return self.lost(message)
+
+
+def same(one, other) -> bool:
+    return set(one) == set(other) and all(np.array_equal(one[name], other[name]) for name in one)

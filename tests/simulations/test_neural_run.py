@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fedrec.config import parse
 from fedrec.models import load
 from fedrec.simulations.experiment import Experiment
@@ -31,3 +33,14 @@ def test_training_is_the_same_with_and_without_masks(tmp_path):
     masked = Experiment(parse(CONFIG), tmp_path / "masked", page=False).run()
     plain = CONFIG | {"federation": CONFIG["federation"] | {"secure_aggregation": False}}
     assert Experiment(parse(plain), tmp_path / "plain", page=False).run().results == masked.results
+
+
+def test_the_pooled_arm_is_not_bound_by_what_bounds_a_tenant(tmp_path):
+    """A ceiling that is held down by the bound of a round would be none."""
+    found = []
+    for norm in (1e-3, 50.0):
+        training = {**CONFIG["training"], "local": {"update_norm": norm}}
+        config = CONFIG | {"federation": {"arms": ["federated", "pooled"]}, "training": training}
+        Experiment(parse(config), tmp_path / str(norm), page=False).run()
+        found.append(load(tmp_path / str(norm) / "pooled" / "models" / "mf").weights["items.residual.weight"])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)

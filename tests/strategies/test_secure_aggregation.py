@@ -142,6 +142,27 @@ def test_an_answer_with_other_arrays_is_refused():
         CODEC.encode(sent(), other)
 
 
+def test_rounding_is_repeated_with_a_generator_and_drawn_afresh_without_one():
+    """400 coordinates half a step off the grid; false alarm: 2^-400."""
+    codec = UpdateCodec(clip_norm=100.0, max_weight=1.0, max_clients=1)
+    step = codec.encoding(sent()).grid[0].block.resolution
+    metrics = MetricRecord({"num-examples": 1})
+    before, after = (
+        RecordDict({"arrays": ArrayRecord({"w": Array(np.full(400, value))}), "metrics": metrics})
+        for value in (0.0, 7.5 * step)
+    )
+    seeded = [codec.encode(before, after, np.random.default_rng(5)).u32 for _ in range(2)]
+    fresh = [codec.encode(before, after).u32 for _ in range(2)]
+    assert np.array_equal(*seeded)
+    assert not np.array_equal(*fresh)
+
+
+def test_a_sum_without_weight_is_a_failed_round():
+    words = CODEC.encode(sent(), reply(1.0, weight=0.0))
+    with pytest.raises(RoundFailed, match="weight 0"):
+        CODEC.decode(sent(), words)
+
+
 def test_bounds_must_be_positive():
     with pytest.raises(ConfigError):
         UpdateCodec(clip_norm=0.0)

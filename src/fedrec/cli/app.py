@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fedrec.cli import data, evaluate, recommend, report, simulate
+from fedrec.cli import data, evaluate, privacy, recommend, report, simulate, tune
 from fedrec.cli.exits import EPILOG
 
 app = typer.Typer(
@@ -20,9 +20,11 @@ app = typer.Typer(
 )
 app.command("simulate", epilog=EPILOG)(simulate.simulate)
 app.command("evaluate", epilog=EPILOG)(evaluate.evaluate)
+app.command("tune", epilog=EPILOG)(tune.tune)
 app.command("recommend", epilog=EPILOG)(recommend.recommend)
 app.command("report", epilog=EPILOG)(report.report)
 app.add_typer(data.app, name="data")
+app.add_typer(privacy.app, name="privacy")
 
 
 def _version(wanted: bool) -> None:

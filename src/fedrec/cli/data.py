@@ -13,12 +13,18 @@ from rich.table import Table
 
 from fedrec.cli import completion, opening
 from fedrec.cli.exits import EPILOG, one_line_errors
+from fedrec.content import ContentCard, content_card
+from fedrec.content.features import catalogue_features
 from fedrec.data.description import Description, describe
 from fedrec.data.sources import SOURCES, fetch, is_cached, source_named
+from fedrec.models import pooled_sum
 from fedrec.simulations.tenancy import load_dataset
 
 app = typer.Typer(help="List, fetch and describe datasets.", no_args_is_help=True, epilog=EPILOG)
 
+Content = Annotated[
+    bool, typer.Option("--content", help="Also show which fields of the items' content tell what users take next.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -63,17 +69,24 @@ def describe_dataset(
     users: opening.UsersFile = None,
     column: opening.Columns = None,
     duplicates: opening.Duplicates = opening.Repeated.ERROR,
+    content: Content = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what is in a dataset, and what about it makes evaluation delicate."""
     with one_line_errors():
         source = opening.source_of(what, catalogue, users, column, duplicates)
-        _show(describe(load_dataset(source, seed=0)), as_json)
+        dataset = load_dataset(source, seed=0)
+        card = (
+            content_card(catalogue_features(dataset.catalogue), pooled_sum([dataset.histories()])) if content else None
+        )
+        _show(describe(dataset), as_json, card)
 
 
-def _show(description: Description, as_json: bool) -> None:
+def _show(description: Description, as_json: bool, card: ContentCard | None = None) -> None:
+    """card: of the content, if it was asked for."""
     if as_json:
-        typer.echo(json.dumps(asdict(description), ensure_ascii=False))
+        content = {} if card is None else {"content": asdict(card)}
+        typer.echo(json.dumps(asdict(description) | content, ensure_ascii=False))
         return
     d = description
     table = Table(title=d.name, show_header=False)
@@ -98,3 +111,5 @@ def _show(description: Description, as_json: bool) -> None:
     ):
         table.add_row(label, value)
     Console().print(table)
+    if card is not None:
+        typer.echo(str(card))

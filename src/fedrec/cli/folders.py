@@ -28,6 +28,9 @@ def left_behind(folder: Path) -> str:
     tenants = folder / "tenants"
     number = sum(1 for _ in tenants.iterdir()) if tenants.is_dir() else 0
     rows = f", the rows of {plural(number, 'tenant')}" if number else ""
-    return (
-        f"{folder} has {CONFIG}, {EVENTS}{rows}, but no report; run it again with `fedrec simulate {folder / CONFIG}`"
-    )
+    return f"{folder} has {CONFIG}, {EVENTS}{rows}, but no report; go on with `{go_on(folder)}`"
+
+
+def go_on(folder: Path) -> str:
+    """The command that takes up an interrupted run."""
+    return f"fedrec simulate --resume --out {folder}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,8 @@ FEDERATED_RUN = {"load": "load", "pooled": "pooled", "federation": "federation",
 ONE_TABLE = {"load": "load", "federation": "evaluate", "report": "collect"}
 BAR_WIDTH = 30
 REFRESHES_A_SECOND = 5
+RECENT = 5
+MOST_LINES = 20  # of one training, where lines are not redrawn
 
 
 @contextmanager
@@ -50,6 +53,38 @@ def _notes(console: Console) -> Iterator[None]:
 
 
 @dataclass
+class Training:
+    """The rounds of one training, as far as this process has seen them."""
+
+    name: str = ""
+    step: int = 0
+    steps: int = 0
+    loss: float | None = None
+    seconds: list[float] = field(default_factory=list)
+
+    @staticmethod
+    def of(event: Event, before: Training) -> Training:
+        """The training that an event is about: the one before it, or a new one."""
+        return before if event["training"] == before.name else Training(event["training"])
+
+    def tell(self, event: Event) -> None:
+        """Take note of an event of this training."""
+        self.step, self.steps = int(event["step"]), int(event["steps"])
+        if event["event"] == "round-end":
+            self.loss = float(event["loss"])
+            self.seconds.append(float(event["seconds"]))
+
+    def words(self, done: int) -> str:
+        """Loss, seconds of a round, and how long the rest may take. done: rounds that are over."""
+        if self.loss is None:
+            return ""
+        recent = self.seconds[-RECENT:]  # the first round of a process takes longer
+        a_round = sum(recent) / len(recent)
+        left = f", {_rough(a_round * (self.steps - done))} left" if done < self.steps else ""
+        return f": loss {self.loss:.4g}, {duration(a_round)} a round{left}"
+
+
+@dataclass
 class Stage:
     """One line: a stage with what happens in it."""
 
@@ -57,25 +92,37 @@ class Stage:
     note: str = ""
     rounds: int = 0
     asked: Event = field(default_factory=dict)
+    training: Training = field(default_factory=Training)
     seconds: float | None = None
 
     def tell(self, event: Event) -> None:
         """Take note of an event of this stage."""
         kind = event["event"]
+        if "training" in event:
+            self.training = Training.of(event, self.training)
+            self.training.tell(event)
         if kind == "loaded":
             self.note = _loaded(event)
         elif kind == "round-start":
             self.rounds, self.asked = int(event["round"]), event
-            self.note = _round(event, 0)
+            self.note = self._asked(0)
         elif kind == "reply":
-            self.note = _round(self.asked, int(event["done"]))
+            self.note = self._asked(int(event["done"]))
         elif kind == "stage-end":
             self.seconds = float(event["seconds"])
             self.note = plural(self.rounds, "round") if self.rounds else self.note
 
+    def _asked(self, answered: int) -> str:
+        """What is asked, of whom now. What comes last may be cut."""
+        tenant = _tenant(self.asked, answered)
+        if "training" in self.asked:
+            action = _action(self.asked).removeprefix("train ")
+            return action + self.training.words(self.training.step - 1) + tenant
+        return f"round {self.asked['round']}{tenant}: {_action(self.asked)}"
+
 
 class Lines:
-    """One plain line for each stage that has ended."""
+    """One plain line for each stage that has ended, and a few for each training."""
 
     def __init__(self, console: Console, titles: Mapping[str, str]) -> None:
         self._console, self._titles = console, titles
@@ -88,8 +135,22 @@ class Lines:
         self._stage.tell(event)
         if event["event"] == "stage-end":
             note = f" ({self._stage.note})" if self._stage.note else ""
-            line = f"{self._stage.title}: {duration(float(event['seconds']))}{note}"
-            self._console.print(Text(line), soft_wrap=True)
+            self._print(f"{self._stage.title}: {duration(float(event['seconds']))}{note}")
+        elif "training" in event:
+            self._trained(event)
+
+    def _trained(self, event: Event) -> None:
+        step, steps = int(event["step"]), int(event["steps"])
+        name = f"  {event['training']} {step}/{steps}"
+        if event["event"] == "round-end" and (step % math.ceil(steps / MOST_LINES) == 0 or step == steps):
+            self._print(name + self._stage.training.words(step))
+        elif event["event"] == "round-discarded":
+            self._print(f"{name}: discarded, {event['reason']}")
+        elif event["event"] == "resumed":
+            self._print(f"{name}: there from before the interruption")
+
+    def _print(self, line: str) -> None:
+        self._console.print(Text(line), soft_wrap=True)
 
 
 class Display:
@@ -152,14 +213,16 @@ def _loaded(event: Event) -> str:
     return ", ".join(parts if event["tenants"] == 1 else [*parts, plural(event["tenants"], "tenant")])
 
 
-def _round(event: Event, answered: int) -> str:
-    """What is asked, of whom now. The tenant comes first: a long question may be cut."""
+def _action(event: Event) -> str:
     action = str(event["action"]).replace("_", " ")
     if event["phase"] == "choose" and action.startswith("score"):
-        action = "score candidates"
+        return "score candidates"
+    return action
+
+
+def _tenant(event: Event, answered: int) -> str:
     nodes = int(event["nodes"])
-    tenant = f", tenant {min(answered + 1, nodes)} of {nodes}" if nodes > 1 else ""
-    return f"round {event['round']}{tenant}: {action}"
+    return f", tenant {min(answered + 1, nodes)} of {nodes}" if nodes > 1 else ""
 
 
 def _seconds(seconds: float) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from fedrec.client.store import TenantStore
 from fedrec.data import Catalogue
 from fedrec.data.catalogue_file import read_catalogue_file
 from fedrec.errors import ConfigError, UnknownUser
-from fedrec.models import Explanation, Recommendation, Recommender
+from fedrec.models import ClosedForm, Explanation, Recommendation, Recommender
 from fedrec.models.ids import MAX_SEARCHED
 
 MOST_REASONS = 3
@@ -78,6 +79,8 @@ def answer(run: RunFolder, question: Question) -> Answer:
         raise ConfigError("Give either --user ID or --items a,b,c.")
     name, recommender = run.model(question.model)
     store = _store(run, question)
+    if store is not None:
+        recommender = _at(recommender, store)
     subject: str | list[str] = list(question.items or ()) if question.user is None else question.user
     if question.user is not None and store is not None:
         recommender = recommender.attach(store.dataset())
@@ -92,6 +95,16 @@ def answer(run: RunFolder, question: Question) -> Answer:
         history=question.items or (),
         items=tuple(_item(one, catalogue, why) for one in found),
     )
+
+
+def _at(recommender: Recommender, store: TenantStore) -> Recommender:
+    """The recommender with what the tenant learnt of it and kept to itself."""
+    model = recommender.algorithm
+    if isinstance(model, ClosedForm) or not model.private:
+        return recommender
+    from fedrec.client.local_training import with_private  # torch, for models that use it
+
+    return replace(recommender, weights=with_private(cast(Any, model), recommender.weights, store))
 
 
 def _list(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedrec.cli.folders import CONFIG, EVENTS, PAGE, REPORT, RUNS
+from fedrec.cli.folders import CONFIG, EVENTS, PAGE, REPORT, RUNS, go_on
 from fedrec.client.store import TenantStore
 from fedrec.config import Config, load
 from fedrec.errors import ConfigError, DataError
@@ -53,7 +53,7 @@ class RunFolder:
         return read(self.path / REPORT)
 
     def _unfinished(self, lack: str) -> DataError:
-        cure = f"{EVENTS} says how far it came; run it again with `fedrec simulate {self.path / CONFIG}`"
+        cure = f"{EVENTS} says how far it came; go on with `{go_on(self.path)}`"
         return DataError(f"the run did not come to its end, so {lack}", cure=cure, source=str(self.path))
 
     def server(self) -> dict[str, Any]:

@@ -1,50 +1,60 @@
-"""The default encoder: hashed words, categories and prices. Light, and needs no download."""
+"""The default encoder: hashed words, categories, prices and years. Light, and needs no download."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import ClassVar
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.feature_extraction.text import HashingVectorizer
 
+from fedrec.content.encoder import ItemEncoder, Modality
 from fedrec.data.catalogue import Catalogue
+from fedrec.errors import ConfigError
 from fedrec.models import validate
-from fedrec.models.protocols import Float32Array, Float64Array
+from fedrec.models.protocols import Field, Float64Array
 
 LOG2_PRICE_LOW, LOG2_PRICE_HIGH = -4.0, 16.0  # 6 cents to 65,536 of any currency; beyond counts as the end
+YEAR_LOW, YEAR_HIGH = 1900.0, 2055.0
+YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 CATEGORY_HASHES = 4  # signed coordinates of one category: two categories rarely share them all
+FIELDS = ("text", "category", "price", "year")
 
 
 @dataclass(frozen=True)
-class HashedEncoder:
-    """Parts side by side: words and character n-grams of the text, categories, and the price on a logarithmic
-    scale.
+class HashedEncoder(ItemEncoder):
+    """Fields side by side: words and character n-grams of the text, categories, the price on a logarithmic scale, and
+    the age of the item as the last year between 1900 and 2099 that its text names.
 
-    Each part has unit length times its weight. A part that an item lacks is left out and the rest brought to
-    unit length, so a missing price is no price and not a price of zero. The `*_size` are the coordinates of
-    the parts.
+    The `*_size` are the coordinates of the fields, the `*_weight` what they count against each other; a field of
+    weight 0 is left out. Settings cannot be mixed in a federation: they are part of the digest.
     """
 
     text_size: int = 384
     category_size: int = 112
     price_size: int = 16
+    year_size: int = 32
     text_weight: float = 1.0
     category_weight: float = 1.0
     price_weight: float = 0.5
+    year_weight: float = 0.5
 
     name: ClassVar[str] = "hashed"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         for name in ("text_size", "category_size"):
             validate.whole(name, getattr(self, name))
-        validate.whole("price_size", self.price_size, at_least=2)
-        for name in ("text_weight", "category_weight", "price_weight"):
-            validate.positive(name, getattr(self, name))
+        for name in ("price_size", "year_size"):
+            validate.whole(name, getattr(self, name), at_least=2)
+        for name in FIELDS:
+            validate.not_negative(f"{name}_weight", getattr(self, f"{name}_weight"))
+        if not self.fields:
+            raise ConfigError("Expected a field with a weight > 0; every field of the encoder is left out.")
 
     @property
     def digest(self) -> str:
@@ -52,50 +62,70 @@ class HashedEncoder:
         settings = json.dumps({"name": self.name, "version": self.version, **asdict(self)}, sort_keys=True)
         return hashlib.blake2b(settings.encode(), digest_size=16).hexdigest()
 
-    def encode(self, catalogue: Catalogue) -> Float32Array:
-        """See `ItemEncoder.encode`."""
-        parts = (
-            self.text_weight * _unit(_text_part(catalogue.text, self.text_size)),
-            self.category_weight * _unit(_category_part(catalogue.categories, self.category_size)),
-            self.price_weight * _unit(_price_part(catalogue.prices, self.price_size)),
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """See `ItemEncoder.fields`."""
+        return tuple(Field(name, getattr(self, f"{name}_size")) for name in FIELDS if self._weight(name) > 0)
+
+    def keeping(self, names: Iterable[str]) -> HashedEncoder:
+        """The encoder with no other fields than `names`, in which a content card shows what helps."""
+        left_out: dict[str, Any] = {f"{name}_weight": 0.0 for name in FIELDS if name not in set(names)}
+        return replace(self, **left_out)
+
+    def modalities(self, catalogue: Catalogue) -> tuple[Modality, ...]:
+        """See `ItemEncoder.modalities`."""
+        return tuple(
+            Modality.of(field.name, _rows(field, catalogue), self._weight(field.name)) for field in self.fields
         )
-        return _unit(np.hstack(parts)).astype(np.float32)
+
+    def _weight(self, name: str) -> float:
+        return float(getattr(self, f"{name}_weight"))
 
 
-def _text_part(texts: Sequence[str | None], size: int) -> Float64Array:
+def _rows(field: Field, catalogue: Catalogue) -> Float64Array:
+    """(num_items, width) one field of the items; zero where it is not known."""
+    if field.name == "text":
+        return _text_rows(catalogue.text, field.width)
+    if field.name == "category":
+        return _category_rows(catalogue.categories, field.width)
+    if field.name == "price":
+        with np.errstate(divide="ignore"):
+            return _scale(np.log2(catalogue.prices), LOG2_PRICE_LOW, LOG2_PRICE_HIGH, field.width)
+    return _scale(_years(catalogue.text), YEAR_LOW, YEAR_HIGH, field.width)
+
+
+def _text_rows(texts: Sequence[str | None], size: int) -> Float64Array:
     """Signed counts of hashed words, and of the 3 to 5 letters within words so that spellings and stems
     meet."""
     documents = [text or "" for text in texts]
     words = HashingVectorizer(n_features=size, norm="l2", stop_words="english")
     letters = HashingVectorizer(n_features=size, norm="l2", analyzer="char_wb", ngram_range=(3, 5))
-    part: Float64Array = (words.transform(documents) + letters.transform(documents)).toarray()
-    return part
+    rows: Float64Array = (words.transform(documents) + letters.transform(documents)).toarray()
+    return rows
 
 
-def _category_part(categories: Sequence[tuple[str, ...]], size: int) -> Float64Array:
+def _category_rows(categories: Sequence[tuple[str, ...]], size: int) -> Float64Array:
     hasher = HashingVectorizer(n_features=size, norm=None, analyzer=_category_tokens)
-    part: Float64Array = hasher.transform(categories).toarray()
-    return part
+    rows: Float64Array = hasher.transform(categories).toarray()
+    return rows
 
 
 def _category_tokens(names: tuple[str, ...]) -> list[str]:
     return [f"{copy}:{name.casefold()}" for name in sorted(set(names)) for copy in range(CATEGORY_HASHES)]
 
 
-def _price_part(prices: Float64Array, size: int) -> Float64Array:
-    """Each price shared between the two nearest of `size` points on the scale; zero where there is none."""
-    part = np.zeros((len(prices), size))
-    known = np.flatnonzero(np.isfinite(prices))
-    logs = np.log2(np.maximum(prices[known], 2.0**LOG2_PRICE_LOW))
-    place = np.clip((logs - LOG2_PRICE_LOW) / (LOG2_PRICE_HIGH - LOG2_PRICE_LOW), 0.0, 1.0) * (size - 1)
+def _years(texts: Sequence[str | None]) -> Float64Array:
+    """(num_items,) the last year that each text names, NaN where there is none."""
+    found = (YEAR.findall(text or "") for text in texts)
+    return np.array([float(years[-1]) if years else np.nan for years in found])
+
+
+def _scale(values: Float64Array, low: float, high: float, size: int) -> Float64Array:
+    """(n, size) each value shared between the two nearest of `size` points from low to high; zero for NaN."""
+    rows = np.zeros((len(values), size))
+    known = np.flatnonzero(~np.isnan(values))
+    place = np.clip((values[known] - low) / (high - low), 0.0, 1.0) * (size - 1)
     lower = np.minimum(place.astype(np.int64), size - 2)
-    part[known, lower] = 1.0 - (place - lower)
-    part[known, lower + 1] = place - lower
-    return part
-
-
-def _unit(rows: Float64Array) -> Float64Array:
-    """Rows (n, d) of length 1; zero rows stay zero."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    scaled: Float64Array = rows / np.where(norms > 0, norms, 1.0)
-    return scaled
+    rows[known, lower] = 1.0 - (place - lower)
+    rows[known, lower + 1] = place - lower
+    return rows

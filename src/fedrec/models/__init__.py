@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fedrec.models.als import ALS
 from fedrec.models.content_knn import ContentKNN
+from fedrec.models.content_map import ContentMap
+from fedrec.models.content_pca import ContentPCA
 from fedrec.models.ease import EASE
 from fedrec.models.fitting import fit, fit_all, localised, needed, pooled_sum
 from fedrec.models.item_knn import ItemKNN
@@ -39,6 +41,8 @@ __all__ = [
     "Attribution",
     "ClosedForm",
     "ContentKNN",
+    "ContentMap",
+    "ContentPCA",
     "Explanation",
     "ItemFeatures",
     "ItemKNN",

@@ -10,9 +10,8 @@ import numpy as np
 
 from fedrec.contribution import Total
 from fedrec.data.histories import Histories
-from fedrec.errors import ModelError
-from fedrec.models import scoring, validate
-from fedrec.models.protocols import Attribution, Float32Array, ItemFeatures, Weights
+from fedrec.models import content_space, scoring, validate
+from fedrec.models.protocols import Attribution, Float32Array, Float64Array, ItemFeatures, Weights
 from fedrec.models.recency import Recency
 from fedrec.models.recommender import Trainable
 from fedrec.models.statistics import ItemCounts
@@ -20,22 +19,24 @@ from fedrec.models.statistics import ItemCounts
 
 @dataclass(frozen=True)
 class ContentKNN(Trainable):
-    """Scores h C C^T, C the public content vectors (num_items, d), h the weighted history.
+    """Scores h V V^T, V the items' public content, whitened, (num_items, rank), h the weighted history.
 
-    half_life, window: recency at scoring time. max_items_per_user: only so many of a user's newest items
-    count towards the popularity that users without a history get; None for all.
+    rank: directions of the content that are kept. half_life, window: recency at scoring time. max_items_per_user: only
+    so many of a user's newest items count towards the popularity that users without a history get; None for all.
     """
 
+    rank: int = 96
     half_life: float | None = 6.6
     window: int | None = 50
     max_items_per_user: int | None = None
 
     name: ClassVar[str] = "content_knn"
-    shared: ClassVar[tuple[str, ...]] = ("num_items", "popularity", "content")
+    shared: ClassVar[tuple[str, ...]] = content_space.SHARED
     private: ClassVar[tuple[str, ...]] = ()
     uses_content: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        validate.whole("rank", self.rank)
         validate.optional_whole("max_items_per_user", self.max_items_per_user)
         _ = self.recency
 
@@ -46,12 +47,10 @@ class ContentKNN(Trainable):
 
     def begin(self, items: ItemFeatures) -> Weights:
         """See `ClosedForm.begin`. Raises ModelError without content vectors."""
-        if items.content is None:
-            raise ModelError(
-                "ContentKNN needs content vectors; give ItemFeatures(num_items, content), "
-                "for example from fedrec.content.HashedEncoder().encode(catalogue)."
-            )
-        return {"num_items": np.array(items.num_items), "content": items.content.astype(np.float32)}
+        content = content_space.content_of(items, "ContentKNN")
+        whitening = content_space.of_catalogue(content, items.widths, self.rank)
+        vectors = content_space.whitening_in(whitening).apply(content)
+        return {**content_space.named(items), **whitening, "item_vectors": vectors.astype(np.float32)}
 
     def next_statistic(self, weights: Weights) -> ItemCounts | None:
         """See `ClosedForm.next_statistic`."""
@@ -62,16 +61,21 @@ class ContentKNN(Trainable):
         """See `ClosedForm.absorb`."""
         return {**weights, "popularity": total.values["counts"]}
 
+    def over(self, weights: Weights, items: ItemFeatures, popularity: Float64Array) -> Weights:
+        """See `Extendable.over`."""
+        changed, content = content_space.over(weights, items, popularity, "ContentKNN")
+        return {**changed, "item_vectors": content.astype(np.float32)}
+
     def scores(self, weights: Weights, histories: Histories) -> Float32Array:
         """See `ClosedForm.scores`."""
-        scoring.need(weights, self.shared, self.name)
+        scoring.need(weights, ("popularity", "item_vectors"), self.name)
         scoring.check_catalogue(weights, histories)
-        content = weights["content"]
-        scores = (self.recency.profiles(histories).astype(np.float32) @ content) @ content.T
+        vectors = weights["item_vectors"]
+        scores = (self.recency.profiles(histories).astype(np.float32) @ vectors) @ vectors.T
         return scoring.popular_where_empty(scores, histories, weights)
 
     def attribution(self, weights: Weights, history: Histories, item: int) -> Attribution:
         """See `ClosedForm.attribution`."""
-        scoring.need(weights, self.shared, self.name)
-        content = weights["content"].astype(np.float64)
-        return scoring.linear_attribution(self.recency.profiles(history), content @ content[item], weights, item)
+        scoring.need(weights, ("popularity", "item_vectors"), self.name)
+        vectors = weights["item_vectors"].astype(np.float64)
+        return scoring.linear_attribution(self.recency.profiles(history), vectors @ vectors[item], weights, item)

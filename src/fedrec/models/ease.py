@@ -11,7 +11,7 @@ from scipy.linalg import lapack
 
 from fedrec.contribution import Total
 from fedrec.data.histories import Histories
-from fedrec.models import limits, scoring, triangle, validate
+from fedrec.models import limits, noisy, scoring, triangle, validate
 from fedrec.models.protocols import Attribution, Float32Array, Float64Array, ItemFeatures, Weights
 from fedrec.models.recency import Recency
 from fedrec.models.recommender import Trainable
@@ -25,13 +25,16 @@ class EASE(Trainable):
 
     l2: the more users, the larger. half_life, window: recency at scoring time, see `Recency`; the default is
     a weight of 0.9 per event of age. max_items_per_user: only so many of a user's newest items count; None
-    for all. catalogue_limit: refuse larger catalogues.
+    for all. unit_norm: no user weighs more than another. catalogue_limit: refuse larger catalogues.
+
+    Where the Gram has noise, l2 is raised by the largest eigenvalue that noise alone has.
     """
 
     l2: float = 300.0
     half_life: float | None = 6.6
     window: int | None = 50
     max_items_per_user: int | None = None
+    unit_norm: bool = False
     catalogue_limit: int = limits.MAX_PAIR_ITEMS
 
     name: ClassVar[str] = "ease"
@@ -42,6 +45,7 @@ class EASE(Trainable):
     def __post_init__(self) -> None:
         validate.positive("l2", self.l2)
         validate.optional_whole("max_items_per_user", self.max_items_per_user)
+        validate.boolean("unit_norm", self.unit_norm)
         validate.whole("catalogue_limit", self.catalogue_limit)
         _ = self.recency
 
@@ -58,13 +62,19 @@ class EASE(Trainable):
     def next_statistic(self, weights: Weights) -> ItemGram | None:
         """See `ClosedForm.next_statistic`."""
         num_items = int(weights["num_items"])
-        return None if "item_weights" in weights else ItemGram(num_items, self.max_items_per_user or num_items)
+        return (
+            None
+            if "item_weights" in weights
+            else ItemGram(num_items, self.max_items_per_user or num_items, self.unit_norm)
+        )
 
     def absorb(self, weights: Weights, total: Total) -> Weights:
         """See `ClosedForm.absorb`."""
         gram = triangle.unpack(total.values["gram"], int(weights["num_items"]))
-        popularity = gram.diagonal().copy()
-        return {**weights, "popularity": popularity, "item_weights": _item_weights(gram, self.l2)}
+        std = total.noise.get("gram", 0.0)
+        popularity = noisy.not_negative(gram.diagonal().copy(), std)
+        l2 = self.l2 + noisy.edge(std, len(gram))
+        return {**weights, "popularity": popularity, "item_weights": _item_weights(gram, l2)}
 
     def scores(self, weights: Weights, histories: Histories) -> Float32Array:
         """See `ClosedForm.scores`."""

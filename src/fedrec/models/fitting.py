@@ -43,6 +43,14 @@ def needed(algorithms: Mapping[str, ClosedForm], weights: Mapping[str, Weights])
     return {label: statistic for label, statistic in asked.items() if statistic is not None}
 
 
+def may_recur(statistic: Statistic) -> bool:
+    """Whether another recommender may ask for the same sum in a later step: not if it is about arrays of one of them.
+
+    A sum that was released is used again, at no cost; one that cannot recur is not worth its memory.
+    """
+    return not statistic.to_wire()[1]
+
+
 def pooled_sum(clients: Sequence[Histories]) -> SumOverClients:
     """Sums over histories that lie in one place: a pooled fit, or a local one where there is one client."""
 

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from fedrec.contribution import Total
 from fedrec.data.histories import CsrMatrix, Histories
-from fedrec.models import limits, scoring, triangle, validate
+from fedrec.models import limits, noisy, scoring, triangle, validate
 from fedrec.models.neighbours import nearest
 from fedrec.models.protocols import Attribution, Float32Array, ItemFeatures, Weights
 from fedrec.models.recency import Recency
@@ -24,7 +24,8 @@ class ItemKNN(Trainable):
     nearest of i.
 
     half_life, window: recency at scoring time. max_items_per_user: only so many of a user's newest items
-    count; None for all. catalogue_limit: refuse larger catalogues.
+    count; None for all. unit_norm: no user weighs more than another. catalogue_limit: refuse larger catalogues. Pairs
+    that noise alone could have made are no neighbours.
     """
 
     neighbours: int = 50
@@ -32,6 +33,7 @@ class ItemKNN(Trainable):
     half_life: float | None = 1.5
     window: int | None = 50
     max_items_per_user: int | None = None
+    unit_norm: bool = False
     catalogue_limit: int = limits.MAX_PAIR_ITEMS
 
     name: ClassVar[str] = "item_knn"
@@ -43,6 +45,7 @@ class ItemKNN(Trainable):
         validate.whole("neighbours", self.neighbours)
         validate.not_negative("shrinkage", self.shrinkage)
         validate.optional_whole("max_items_per_user", self.max_items_per_user)
+        validate.boolean("unit_norm", self.unit_norm)
         validate.whole("catalogue_limit", self.catalogue_limit)
         _ = self.recency
 
@@ -59,11 +62,16 @@ class ItemKNN(Trainable):
     def next_statistic(self, weights: Weights) -> ItemGram | None:
         """See `ClosedForm.next_statistic`."""
         num_items = int(weights["num_items"])
-        return None if "similarities" in weights else ItemGram(num_items, self.max_items_per_user or num_items)
+        return (
+            None
+            if "similarities" in weights
+            else ItemGram(num_items, self.max_items_per_user or num_items, self.unit_norm)
+        )
 
     def absorb(self, weights: Weights, total: Total) -> Weights:
         """See `ClosedForm.absorb`."""
-        gram = triangle.unpack(total.values["gram"], int(weights["num_items"]))
+        std = total.noise.get("gram", 0.0)
+        gram = triangle.unpack(noisy.clear(total.values["gram"], std), int(weights["num_items"]))
         counts = gram.diagonal().copy()
         norms = np.sqrt(np.maximum(counts, 1.0))  # a count below 1 is noise
         gram /= norms[:, None] * norms + self.shrinkage

@@ -9,7 +9,7 @@ import numpy as np
 
 from fedrec.contribution import Total
 from fedrec.data.histories import Histories
-from fedrec.models import limits, scoring, validate
+from fedrec.models import limits, noisy, scoring, validate
 from fedrec.models.protocols import Attribution, Float32Array, ItemFeatures, Weights
 from fedrec.models.recency import Recency
 from fedrec.models.recommender import Trainable
@@ -23,13 +23,15 @@ class Markov(Trainable):
 
     half_life, window: recency at scoring time; the default weights the last three events 1, 0.5, 0.25.
     max_items_per_user: only so many of a user's newest steps count; None for as many as there are items.
-    catalogue_limit: refuse larger catalogues.
+    unit_norm: no user weighs more than another. catalogue_limit: refuse larger catalogues. Steps that noise alone could
+    have made are left out.
     """
 
     shrinkage: float = 5.0
     half_life: float | None = 1.0
     window: int | None = 3
     max_items_per_user: int | None = None
+    unit_norm: bool = False
     catalogue_limit: int = limits.MAX_PAIR_ITEMS
 
     name: ClassVar[str] = "markov"
@@ -40,6 +42,7 @@ class Markov(Trainable):
     def __post_init__(self) -> None:
         validate.positive("shrinkage", self.shrinkage)
         validate.optional_whole("max_items_per_user", self.max_items_per_user)
+        validate.boolean("unit_norm", self.unit_norm)
         validate.whole("catalogue_limit", self.catalogue_limit)
         _ = self.recency
 
@@ -56,12 +59,16 @@ class Markov(Trainable):
     def next_statistic(self, weights: Weights) -> Transitions | None:
         """See `ClosedForm.next_statistic`."""
         num_items = int(weights["num_items"])
-        return None if "transitions" in weights else Transitions(num_items, self.max_items_per_user or num_items)
+        return (
+            None
+            if "transitions" in weights
+            else Transitions(num_items, self.max_items_per_user or num_items, self.unit_norm)
+        )
 
     def absorb(self, weights: Weights, total: Total) -> Weights:
         """See `ClosedForm.absorb`: the popularity of an item is its arrivals or departures, whichever are
         more."""
-        counts = np.maximum(total.values["transitions"], 0.0)  # a negative count is noise
+        counts = noisy.clear(total.values["transitions"], total.noise.get("transitions", 0.0))
         departures = counts.sum(axis=1)
         transitions = (counts / (departures + self.shrinkage)[:, None]).astype(np.float32)
         popularity = np.maximum(departures, counts.sum(axis=0))

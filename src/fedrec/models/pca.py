@@ -29,8 +29,8 @@ class PCA(Trainable):
     method: "gram" sums the Gram once; "subspace" sums `rounds` products with a thin random basis of rank +
     `oversample` columns (Halko, Martinsson, Tropp, SIAM Review 2011, algorithm 4.4), which works for
     catalogues of any size. half_life, window: recency at scoring time. max_items_per_user: only so many of a
-    user's newest items count; None for all. catalogue_limit: refuse larger catalogues under "gram". seed: of
-    the random basis.
+    user's newest items count; None for all. unit_norm: no user weighs more than another. catalogue_limit: refuse
+    larger catalogues under "gram". seed: of the random basis.
     """
 
     rank: int = 64
@@ -40,6 +40,7 @@ class PCA(Trainable):
     half_life: float | None = 6.6
     window: int | None = 50
     max_items_per_user: int | None = None
+    unit_norm: bool = False
     catalogue_limit: int = limits.MAX_PAIR_ITEMS
     seed: int = 0
 
@@ -55,6 +56,7 @@ class PCA(Trainable):
             validate.whole(name, getattr(self, name), at_least=0)
         validate.one_of("method", self.method, ("gram", "subspace"))
         validate.optional_whole("max_items_per_user", self.max_items_per_user)
+        validate.boolean("unit_norm", self.unit_norm)
         _ = self.recency
 
     @property
@@ -82,8 +84,10 @@ class PCA(Trainable):
         num_items = int(weights["num_items"])
         limit = self.max_items_per_user or num_items
         if self.method == "gram":
-            return ItemGram(num_items, limit)
-        return GramProduct(weights["basis"], limit) if "popularity" in weights else ItemCounts(num_items, limit)
+            return ItemGram(num_items, limit, self.unit_norm)
+        if "popularity" in weights:
+            return GramProduct(weights["basis"], limit)
+        return ItemCounts(num_items, limit, self.unit_norm)
 
     def absorb(self, weights: Weights, total: Total) -> Weights:
         """See `ClosedForm.absorb`."""

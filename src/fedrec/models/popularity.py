@@ -9,7 +9,7 @@ import numpy as np
 
 from fedrec.contribution import Total
 from fedrec.data.histories import Histories
-from fedrec.models import scoring, validate
+from fedrec.models import noisy, scoring, validate
 from fedrec.models.protocols import Attribution, Float64Array, ItemFeatures, Weights
 from fedrec.models.recommender import Trainable
 from fedrec.models.statistics import ItemCounts
@@ -19,10 +19,12 @@ from fedrec.models.statistics import ItemCounts
 class Popularity(Trainable):
     """The same scores for everyone: the number of users of each item.
 
-    max_items_per_user: only so many of a user's newest items count; None for all.
+    max_items_per_user: only so many of a user's newest items count; None for all. unit_norm: no user weighs more than
+    another.
     """
 
     max_items_per_user: int | None = None
+    unit_norm: bool = False
 
     name: ClassVar[str] = "popularity"
     shared: ClassVar[tuple[str, ...]] = ("num_items", "popularity")
@@ -31,6 +33,7 @@ class Popularity(Trainable):
 
     def __post_init__(self) -> None:
         validate.optional_whole("max_items_per_user", self.max_items_per_user)
+        validate.boolean("unit_norm", self.unit_norm)
 
     def begin(self, items: ItemFeatures) -> Weights:
         """See `ClosedForm.begin`."""
@@ -39,11 +42,16 @@ class Popularity(Trainable):
     def next_statistic(self, weights: Weights) -> ItemCounts | None:
         """See `ClosedForm.next_statistic`."""
         num_items = int(weights["num_items"])
-        return None if "popularity" in weights else ItemCounts(num_items, self.max_items_per_user or num_items)
+        return (
+            None
+            if "popularity" in weights
+            else ItemCounts(num_items, self.max_items_per_user or num_items, self.unit_norm)
+        )
 
     def absorb(self, weights: Weights, total: Total) -> Weights:
         """See `ClosedForm.absorb`."""
-        return {**weights, "popularity": total.values["counts"]}
+        counts = noisy.not_negative(total.values["counts"], total.noise.get("counts", 0.0))
+        return {**weights, "popularity": counts}
 
     def scores(self, weights: Weights, histories: Histories) -> Float64Array:
         """See `ClosedForm.scores`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,15 +29,53 @@ Params = dict[str, bool | int | float | str | None]
 """Hyper-parameters, or the parameters of a statistic, in the form in which they cross the wire."""
 
 
+ENCODER = "encoder"
+"""Name of the weight that says which encoder the content vectors of a model came from."""
+
+
+@dataclass(frozen=True)
+class EncoderId:
+    """Which encoder made content vectors: equal ones give equal vectors for equal descriptions."""
+
+    name: str
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.digest}"
+
+    def as_weight(self) -> dict[str, AnyArray]:
+        """The weight `ENCODER`, with which a model carries this wherever it goes."""
+        return {ENCODER: np.frombuffer(str(self).encode(), np.uint8).copy()}
+
+    @staticmethod
+    def of(weights: Mapping[str, AnyArray]) -> EncoderId | None:
+        """What `as_weight` wrote; None for a model that says nothing of an encoder."""
+        if ENCODER not in weights:
+            return None
+        name, _, digest = weights[ENCODER].astype(np.uint8).tobytes().decode(errors="replace").partition(" ")
+        return EncoderId(name, digest)
+
+
+class Field(NamedTuple):
+    """One part of a content vector, such as the text, and how many coordinates it has."""
+
+    name: str
+    width: int
+
+
 @dataclass(frozen=True, eq=False)
 class ItemFeatures:
     """What is publicly known of the items.
 
-    num_items: length of the catalogue. content: (num_items, d) vectors of a public encoder, or None.
+    num_items: length of the catalogue. content: (num_items, d) vectors of a public encoder, or None. fields: the
+    parts of a content vector, side by side; one that is all zero is not known of the item. () is one part. encoder:
+    which one made the vectors.
     """
 
     num_items: int
     content: Float32Array | None = None
+    fields: tuple[Field, ...] = ()
+    encoder: EncoderId | None = None
 
     def __post_init__(self) -> None:
         if self.num_items < 1:
@@ -47,6 +85,16 @@ class ItemFeatures:
                 f"Expected content vectors of shape ({self.num_items}, d), got {self.content.shape}; "
                 "encode the same catalogue."
             )
+        width = 0 if self.content is None else self.content.shape[1]
+        if self.fields and sum(field.width for field in self.fields) != width:
+            raise ModelError(f"Expected fields of {width} coordinates together, got {self.fields}.")
+
+    @property
+    def widths(self) -> IntArray:
+        """(num_fields,) coordinates of each part of a content vector."""
+        if self.fields:
+            return np.array([field.width for field in self.fields], dtype=np.int64)
+        return np.array([0 if self.content is None else self.content.shape[1]], dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +191,16 @@ class ClosedForm(Protocol):
 
     def attribution(self, weights: Weights, history: Histories, item: int) -> Attribution:
         """Exact shares of the score of `item` for the one user of `history`."""
+        ...
+
+
+@runtime_checkable
+class Extendable(Protocol):
+    """A recommender that knows items by their content, so that it can take on others."""
+
+    def over(self, weights: Weights, items: ItemFeatures, popularity: Float64Array) -> Weights:
+        """Fitted weights for another catalogue. popularity: (num_items,) of its items, 0 for new ones. Raises
+        ModelError if the content comes from another encoder."""
         ...
 
 

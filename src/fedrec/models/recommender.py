@@ -16,10 +16,20 @@ from fedrec.errors import ModelError, NotFitted, UnknownUser
 from fedrec.models import saved, validate
 from fedrec.models.fitting import fit, localised, pooled_sum
 from fedrec.models.ids import Ids
-from fedrec.models.protocols import AnyArray, ClosedForm, ItemFeatures, Scoring, Weights, parameters_of
+from fedrec.models.protocols import (
+    AnyArray,
+    ClosedForm,
+    EncoderId,
+    Extendable,
+    ItemFeatures,
+    Scoring,
+    Weights,
+    parameters_of,
+)
 
 if TYPE_CHECKING:
     from fedrec.content import ItemEncoder
+    from fedrec.data.catalogue import Catalogue
     from fedrec.data.dataset import Dataset
 
 USERS_AT_A_TIME = 256
@@ -103,6 +113,28 @@ class Recommender:
         weights = localised(self.algorithm, self.weights, histories)
         user_ids = tuple(dataset.interactions.user_ids)
         return replace(self, weights=weights, user_ids=user_ids, histories=histories)
+
+    @property
+    def encoder(self) -> EncoderId | None:
+        """Which encoder described the items; None if their content plays no part, or nobody said."""
+        return EncoderId.of(self.weights)
+
+    def over(self, catalogue: Catalogue, encoder: ItemEncoder | None = None) -> Recommender:
+        """The same recommender for the items of another catalogue: new ones can be recommended at once, by content.
+
+        encoder: by default the one that the recommender was fitted with. It has no users until `attach`. Raises
+        ModelError if it knows items by their ids only, or was fitted with another encoder.
+        """
+        from fedrec.content.features import catalogue_features
+        from fedrec.content.registry import encoder_named
+
+        if not isinstance(self.algorithm, Extendable):
+            raise ModelError(f"{self.algorithm.name} knows items by their ids; use content_map or content_knn, or fit.")
+        chosen = encoder or (encoder_named(self.encoder.name) if self.encoder else None)
+        counts = dict(zip(self.item_ids, self.weights["popularity"].tolist(), strict=True))
+        popularity = np.array([counts.get(item, 0.0) for item in catalogue.item_ids])
+        weights = self.algorithm.over(self.weights, catalogue_features(catalogue, chosen), popularity)
+        return Recommender(self.algorithm, weights, catalogue.item_ids)
 
     def recommend(
         self, user: Id, n: int = 10, exclude_seen: bool = True, candidates: Iterable[Id] | None = None

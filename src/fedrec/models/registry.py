@@ -10,6 +10,8 @@ from typing import Any, cast
 from fedrec.errors import ConfigError
 from fedrec.models.als import ALS
 from fedrec.models.content_knn import ContentKNN
+from fedrec.models.content_map import ContentMap
+from fedrec.models.content_pca import ContentPCA
 from fedrec.models.ease import EASE
 from fedrec.models.item_knn import ItemKNN
 from fedrec.models.markov import Markov
@@ -19,9 +21,17 @@ from fedrec.models.protocols import ClosedForm, Scoring
 from fedrec.models.user_knn import UserKNN
 
 ALGORITHMS: dict[str, type[ClosedForm]] = {
-    kind.name: kind for kind in (Popularity, Markov, ItemKNN, UserKNN, EASE, PCA, ALS, ContentKNN)
+    kind.name: kind
+    for kind in (Popularity, Markov, ItemKNN, UserKNN, EASE, PCA, ALS, ContentKNN, ContentMap, ContentPCA)
 }
 """Name -> class."""
+
+NO_RANKING = {
+    "widedeep": "widedeep predicts clicks on items that are shown; it does not rank a catalogue. Train it by "
+    "fedrec.simulations.clicks.federate_clicks(WideDeep(click_at=...), tenants), which reports AUC, log-loss and "
+    "calibration, or choose a recommender for [[models]]."
+}
+"""Models that are no recommenders, and what to do instead."""
 
 
 def create(name: str, parameters: Mapping[str, Any]) -> Scoring:
@@ -30,6 +40,8 @@ def create(name: str, parameters: Mapping[str, Any]) -> Scoring:
         return create_closed(name, parameters)
     from fedrec.models.neural.registry import NEURAL, create_neural  # torch, for those who use it
 
+    if name in NO_RANKING:
+        raise ConfigError(NO_RANKING[name])
     if name not in NEURAL:
         raise ConfigError(f"There is no recommender '{name}'{_hint(name, [*ALGORITHMS, *NEURAL])}")
     return create_neural(name, parameters)

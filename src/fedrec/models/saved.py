@@ -22,7 +22,7 @@ from safetensors.numpy import save as tensor_bytes
 
 from fedrec.errors import ModelError
 from fedrec.files import write_bytes
-from fedrec.models.protocols import AnyArray, Params, Weights
+from fedrec.models.protocols import AnyArray, EncoderId, Params, Weights
 
 SCHEMA = 1
 MANIFEST = "model.json"
@@ -58,6 +58,7 @@ class _Manifest(BaseModel):
     schema_version: int
     algorithm: str
     parameters: Params
+    encoder: str | None = None
     weights: _File
     items: _File
     private: _File | None
@@ -75,6 +76,7 @@ def write(directory: Path, model: Saved) -> None:
         schema_version=SCHEMA,
         algorithm=model.algorithm,
         parameters=model.parameters,
+        encoder=_encoder(model.shared),
         weights=_write_file(directory, "weights", _tensors(model.shared)),
         items=_write_file(directory, "items", _names(model.item_ids)),
         private=_write_private(directory, "weights", None if model.private is None else _tensors(model.private)),
@@ -88,14 +90,23 @@ def read(directory: Path) -> Saved:
     """The model in `directory`. Raises ModelError if there is none, it is damaged or of another version."""
     manifest = _read_manifest(directory)
     private = None if manifest.private is None else _read_tensors(directory, manifest.private)
+    shared = _read_tensors(directory, manifest.weights)
+    if manifest.encoder != _encoder(shared):
+        raise _damaged(directory / MANIFEST, f"it names the encoder {manifest.encoder}, the weights {_encoder(shared)}")
     return Saved(
         manifest.algorithm,
         manifest.parameters,
-        _read_tensors(directory, manifest.weights),
+        shared,
         _read_names(directory, manifest.items),
         private,
         () if manifest.users is None else _read_names(directory, manifest.users),
     )
+
+
+def _encoder(shared: Weights) -> str | None:
+    """Which encoder the model's content came from, in words; None without content."""
+    encoder = EncoderId.of(shared)
+    return None if encoder is None else str(encoder)
 
 
 def _tensors(arrays: Mapping[str, AnyArray]) -> bytes:

@@ -19,6 +19,12 @@ def optional_whole(name: str, value: object, at_least: int = 1) -> None:
         whole(name, value, at_least)
 
 
+def boolean(name: str, value: object) -> None:
+    """Refuse anything but True and False."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"Expected {name}={value!r} to be true or false.")
+
+
 def positive(name: str, value: object) -> None:
     """Refuse anything but a finite number > 0."""
     if not _number(name, value) > 0:

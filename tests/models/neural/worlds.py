@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from fedrec.data.histories import Histories
-from fedrec.models.neural import CNN, MF, Autoencoder, GRU4Rec, NeuralModel, SASRec
+from fedrec.models.neural import CNN, MF, Autoencoder, GRU4Rec, NeuMF, NeuralModel, SASRec
 from fedrec.rng import derive
 
 NUM_ITEMS = 12
 MODELS: list[NeuralModel] = [
     MF(dim=8, max_length=10),
     MF(dim=8, max_length=10, half_life=None),
+    NeuMF(dim=8, hidden=8, max_length=10),
+    NeuMF(dim=8, hidden=8, layers=1, half_life=None, max_length=10),
     GRU4Rec(dim=8, hidden=16, max_length=10),
     CNN(dim=8, blocks=2, max_length=10),
     Autoencoder(dim=8, hidden=8, max_length=10),

@@ -1,8 +1,7 @@
 """A server that deviates before the survivors are known: each deviation is refused under a typed reason.
 
-Every case is one edit of an honest server's message or order, and the control at the end shows that without
-the edit the client goes on. What a server may try with survivors and consents is in
-test_malicious_unmasking.py.
+Every case is one edit of an honest server's message or order; without it the client goes on, as the control at the end
+shows. What a server may try with survivors and consents is in test_malicious_unmasking.py.
 """
 
 from __future__ import annotations

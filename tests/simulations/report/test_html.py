@@ -167,6 +167,11 @@ def test_a_report_with_parts_missing_is_drawn_without_them(page_of, make_report,
     assert "Glossary" in page.text
 
 
+@pytest.mark.parametrize(("evaluations", "said"), [(1, "asked 1 time to find"), (1200, "asked 1,200 times to find")])
+def test_a_configuration_that_was_tuned_says_how_often_validation_was_asked(page_of, make_report, evaluations, said):
+    assert said in page_of(make_report(evaluations=evaluations)).text
+
+
 @pytest.mark.parametrize("arm", ["floor", "local", "federated", "pooled"])
 def test_a_missing_arm_is_left_out(page_of, make_report, report, arm):
     results = [result for result in report.results if result.arm != arm]

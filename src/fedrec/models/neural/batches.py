@@ -62,16 +62,9 @@ class Batches:
 
     def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
         """Every user once."""
-        for users in self._grouped(generator):
-            yield self._next(users) if self._objective == "next" else self._rest(users, generator)
-
-    def _grouped(self, generator: torch.Generator) -> list[IntArray]:
-        """Users of like length together, the groups in random order."""
         used = np.minimum(self._lengths[self._users], self._max_length + 1)
-        jitter = torch.rand(len(self._users), generator=generator, dtype=torch.float64).numpy()
-        order = self._users[np.argsort(np.log(used) + LENGTH_JITTER * jitter, kind="stable")]
-        groups = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
-        return [groups[index] for index in torch.randperm(len(groups), generator=generator).tolist()]
+        for users in of_like_length(self._users, used, self._batch_size, generator):
+            yield self._next(users) if self._objective == "next" else self._rest(users, generator)
 
     def _next(self, users: IntArray) -> Batch:
         """Each event after the first, from all before it."""
@@ -98,3 +91,11 @@ class Batches:
         mask = torch.from_numpy(places < lengths[:, None])
         at = torch.from_numpy(np.minimum(starts[:, None] + places, len(self._items) - 1))
         return self._items[at] * mask, mask
+
+
+def of_like_length(users: IntArray, used: IntArray, batch_size: int, generator: torch.Generator) -> list[IntArray]:
+    """`users` in groups of like length, the groups in random order. used: (num_users,) events, at least 1."""
+    jitter = torch.rand(len(users), generator=generator, dtype=torch.float64).numpy()
+    order = users[np.argsort(np.log(used) + LENGTH_JITTER * jitter, kind="stable")]
+    groups = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    return [groups[index] for index in torch.randperm(len(groups), generator=generator).tolist()]

@@ -56,11 +56,7 @@ class _FoldIn(nn.Module):
 
     def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
         """(batch, 1, dim); events count 0.5 ** (age / half_life)."""
-        ages = lengths[:, None] - 1 - torch.arange(vectors.shape[1])
-        counts = (ages >= 0).to(vectors.dtype)
-        if self.half_life is not None:
-            counts = counts * 0.5 ** (ages.clamp(min=0) / self.half_life)
-        solved = self._solve(vectors, counts)
+        solved = self._solve(vectors, recency_weights(lengths, vectors.shape[1], self.half_life, vectors.dtype))
         common: Tensor = self.offset(torch.zeros(len(vectors), 1, dtype=torch.int64))
         return solved[:, None] + common
 
@@ -70,3 +66,10 @@ class _FoldIn(nn.Module):
         matrices = weighted.transpose(1, 2) @ vectors + self.l2 * torch.eye(vectors.shape[-1])
         solved: Tensor = torch.linalg.solve(matrices, self.gain * weighted.sum(1))
         return solved
+
+
+def recency_weights(lengths: Tensor, longest: int, half_life: float | None, dtype: torch.dtype) -> Tensor:
+    """(batch, longest) 0.5 ** (age / half_life) of each event, the newest of age 0, and 0 where a row has ended."""
+    ages = lengths[:, None] - 1 - torch.arange(longest)
+    there = (ages >= 0).to(dtype)
+    return there if half_life is None else there * 0.5 ** (ages.clamp(min=0).to(dtype) / half_life)

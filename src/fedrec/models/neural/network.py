@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,18 +13,21 @@ from fedrec.errors import ModelError
 from fedrec.models.neural.items import ItemVectors
 from fedrec.models.protocols import AnyArray
 
+N = TypeVar("N", bound=nn.Module)
+
 
 class Network(nn.Module):
-    """Scores are inner products of a user's state and item vectors.
+    """Scores are inner products of a user's state and item vectors, unless `meeting` says otherwise.
 
     encoder: `encoder(vectors, lengths)` with the vectors (batch, length, dim) of the users' items, oldest first and
     padded at the end, and lengths (batch,); it gives states (batch, length, dim), one after each event and blind to
-    later ones, or (batch, 1, dim), one for the whole history.
+    later ones, or (batch, 1, dim), one for the whole history. meeting: `meeting(states, vectors)` gives the scores of
+    all pairs, shaped as in `score`; the states of its encoder may be of any width.
     """
 
-    def __init__(self, items: ItemVectors, encoder: nn.Module) -> None:
+    def __init__(self, items: ItemVectors, encoder: nn.Module, meeting: nn.Module | None = None) -> None:
         super().__init__()
-        self.items, self.encoder = items, encoder
+        self.items, self.encoder, self.meeting = items, encoder, meeting
 
     def item_vectors(self, content: Tensor | None, ids: Tensor | None) -> Tensor:
         """(..., dim); see `ItemVectors.forward`. The only way to the table of residuals."""
@@ -43,6 +46,22 @@ class Network(nn.Module):
             return states[:, 0]
         return states[torch.arange(len(states)), lengths - 1]
 
+    def score(self, states: Tensor, vectors: Tensor) -> Tensor:
+        """(..., n, m) scores of every state (..., n, width) with every item vector (..., m, dim).
+
+        Vectors of two dimensions are a catalogue for all states; what is made on the way is bounded, too.
+        """
+        if self.meeting is None:
+            return states @ vectors.transpose(-1, -2)
+        scores: Tensor = self.meeting(states, vectors)
+        return scores
+
+    def score_pairs(self, states: Tensor, vectors: Tensor) -> Tensor:
+        """(batch, m) scores of states (batch, m or 1, width), each with its own item vector (batch, m, dim)."""
+        if self.meeting is None:
+            return (states * vectors).sum(-1)
+        return self.score(states[:, :, None], vectors[:, :, None])[..., 0, 0]
+
 
 @runtime_checkable
 class Resettable(Protocol):
@@ -53,7 +72,7 @@ class Resettable(Protocol):
         ...
 
 
-def construct(make: Callable[[], Network], generator: torch.Generator) -> Network:
+def construct(make: Callable[[], N], generator: torch.Generator) -> N:
     """`make()` with parameters drawn from `generator` and from nothing else."""
     with torch.device("meta"):  # torch's layers would draw from the global generator
         network = make()

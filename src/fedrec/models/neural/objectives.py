@@ -1,16 +1,48 @@
-"""The loss of one batch: one lookup of all item ids, then scores, then the loss that the plan names."""
+"""What is learnt from batches. For recommenders: one lookup of all item ids, then scores, then the loss of the plan."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from fedrec.models.losses import FULL_SOFTMAX, SAMPLED, full_softmax
-from fedrec.models.neural.batches import Batch
+from fedrec.models.neural.batches import Batch, Batches
 from fedrec.models.neural.network import Network
 from fedrec.models.neural.plan import LocalTraining
+
+
+class Task(Protocol):
+    """What is learnt: the batches of a client's users, and the loss of a batch.
+
+    A batch is the task's own; users are its rows, and it knows its `num_targets`. private: parameters that never leave
+    the client, so that no proximal term pulls on them.
+    """
+
+    @property
+    def private(self) -> tuple[str, ...]:
+        """Names of parameters."""
+        ...
+
+    @property
+    def num_users(self) -> int:
+        """Users in an epoch."""
+        ...
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        ...
+
+    def epoch(self, generator: torch.Generator) -> Iterator[Any]:
+        """Batches with every user once."""
+        ...
+
+    def loss(self, network: Any, batch: Any, generator: torch.Generator) -> Tensor:
+        """Mean over the targets of `batch`. generator: of whatever is drawn for it."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +54,33 @@ class Catalogue:
 
     ids: Tensor
     content: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """What a recommender learns: to rank first what came next. See `Task`."""
+
+    catalogue: Catalogue
+    batches: Batches
+    plan: LocalTraining
+    private: tuple[str, ...]
+
+    @property
+    def num_users(self) -> int:
+        """Users in an epoch."""
+        return self.batches.num_users
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self.batches)
+
+    def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Every user once."""
+        return self.batches.epoch(generator)
+
+    def loss(self, network: Network, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Mean loss of the targets. generator: of the negatives."""
+        return batch_loss(network, self.catalogue, batch, self.plan, generator)
 
 
 def batch_loss(
@@ -46,8 +105,8 @@ def user_losses(network: Network, catalogue: Catalogue, batch: Batch, negatives:
     vectors = network.item_vectors(content, catalogue.ids[together])
     inputs, targets, others = torch.split(vectors, [length, width, negatives.shape[1]], 1)
     states = network.states(inputs, batch.lengths)
-    positive = (states * targets).sum(-1)
-    negative = (states @ others.transpose(1, 2)).expand(-1, width, -1)
+    positive = network.score_pairs(states, targets)
+    negative = network.score(states, others).expand(-1, width, -1)
     is_target = negatives[:, None] == batch.targets[..., None]
     losses = SAMPLED[loss](positive, negative.masked_fill(is_target, -torch.inf), len(catalogue.ids))
     return torch.where(batch.mask, losses, 0.0).sum(1)
@@ -57,8 +116,19 @@ def _full(network: Network, catalogue: Catalogue, batch: Batch) -> Tensor:
     vectors = network.item_vectors(catalogue.content, catalogue.ids)
     inputs = vectors.index_select(0, batch.inputs.view(-1)).view(*batch.inputs.shape, -1)
     states = network.states(inputs, batch.lengths)
+    if network.meeting is not None:
+        return _full_of_scores(network.score(states, vectors), batch)
     there = batch.mask.view(-1).nonzero().view(-1)
     flat = states.expand(-1, batch.targets.shape[1], -1).reshape(-1, states.shape[-1]).index_select(0, there)
     targets = batch.targets.view(-1).index_select(0, there)
     weights = torch.full((len(there),), 1 / len(there), dtype=flat.dtype)
     return full_softmax(flat, vectors, targets, weights)
+
+
+def _full_of_scores(scores: Tensor, batch: Batch) -> Tensor:
+    """The same from scores (batch, length or 1, n), where a state has one row for all of its targets."""
+    users, places = batch.mask.nonzero(as_tuple=True)
+    rows = places.clamp(max=scores.shape[1] - 1)
+    own = scores[users, rows, batch.targets[users, places]]
+    mean: Tensor = (scores.logsumexp(-1)[users, rows] - own).mean()
+    return mean

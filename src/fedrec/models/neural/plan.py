@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from fedrec.errors import ConfigError
@@ -12,6 +13,17 @@ OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "linear")
 
 
+def scheduled(schedule: str, done: float) -> float:
+    """Share of a rate after the share `done` of a run."""
+    match schedule:
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * done))
+        case "linear":
+            return 1 - done
+        case _:
+            return 1.0
+
+
 @dataclass(frozen=True)
 class LocalTraining:
     """Either `epochs` over the users, or `steps` batches if that is given, each round.
@@ -20,6 +32,8 @@ class LocalTraining:
     batch_size: users. schedule: of the learning rate over all rounds, after `warmup_steps` of each round.
     clip_norm: of a step's gradient; None does not clip. proximal: FedProx' mu. patience: epochs without a better
     validation value after which a round ends, with the best weights; None trains to the end.
+    keep_moments: the optimizer goes on where it was in the client's last round, instead of anew; what it remembers
+    stays with the client.
     update_norm: bound on what a round changes in the shared weights. max_users: no client weighs more than that.
     """
 
@@ -36,6 +50,7 @@ class LocalTraining:
     clip_norm: float | None = 5.0
     proximal: float = 0.0
     patience: int | None = None
+    keep_moments: bool = False
     update_norm: float = 50.0
     max_users: int = 1000
 

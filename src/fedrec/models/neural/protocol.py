@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from fedrec.data.histories import Histories
-from fedrec.errors import ConfigError, ModelError
+from fedrec.errors import ConfigError, ModelError, NotFitted
 from fedrec.models import scoring, validate
 from fedrec.models.neural.items import RESIDUALS, ItemVectors
 from fedrec.models.neural.network import Network, put_arrays
-from fedrec.models.protocols import AnyArray, Attribution, Float32Array, ItemFeatures, Weights
+from fedrec.models.protocols import ENCODER, AnyArray, Attribution, Float32Array, ItemFeatures, Weights
 
 Objective = Literal["next", "rest"]
 """What is learnt from a history: each event from those before it, or all events after a random moment from those
@@ -27,6 +27,8 @@ USERS_AT_A_TIME = 256
 RESIDUAL = "items.residual.weight"
 CONTENT, POPULARITY = "content", "popularity"
 """Weights that are no parameters: the public content vectors and the items' counts."""
+RUN = "run"
+"""Of a model with private parameters: which rounds of training tenants kept theirs of, as 8 bytes."""
 
 
 class NeuralModel(Protocol):
@@ -68,7 +70,7 @@ class NeuralModel(Protocol):
             if content_dim or self.residual != "none":
                 bare += self.build(1, content_dim, 0).state_dict()
         names = [name for name in dict.fromkeys(bare) if name not in self.private]
-        return (*names, CONTENT, POPULARITY)
+        return (*names, CONTENT, POPULARITY, ENCODER, *((RUN,) if self.private else ()))
 
     def scores(self, weights: Weights, histories: Histories) -> Float32Array:
         """(num_users, num_items) inner products; users without history get the items' popularity."""
@@ -83,12 +85,23 @@ class NeuralModel(Protocol):
 
 
 def restored(model: NeuralModel, weights: Weights) -> tuple[Network, Tensor | None]:
-    """The network that `weights` describe, ready to score, and the content of the items."""
+    """The network that `weights` describe, ready to score, and the content of the items.
+
+    Without the private weights, which a released model does not have, items are described by their content alone.
+    Raises NotFitted if there is no content either, or other weights are missing.
+    """
     content = weights.get(CONTENT)
     network = model.build(len(weights[POPULARITY]), 0 if content is None else content.shape[1], 0)
-    names = list(network.state_dict())
-    scoring.need(weights, names, model.name)
-    put_arrays(network, {name: weights[name] for name in names})
+    state = network.state_dict()
+    elsewhere = [name for name in model.private if name not in weights]
+    if elsewhere and content is None:
+        raise NotFitted(
+            f"What {model.name} knows of items are private weights of each tenant, and the items have no content; "
+            "recommend for a tenant that trained it, or train it with residual='shared'."
+        )
+    scoring.need(weights, set(state) - set(elsewhere), model.name)
+    zeros = {name: np.zeros(tuple(state[name].shape), np.float32) for name in elsewhere}
+    put_arrays(network, zeros | {name: weights[name] for name in state if name not in zeros})
     return network.eval(), tensor_of(content)
 
 
@@ -99,8 +112,24 @@ def tensor_of(content: AnyArray | None) -> Tensor | None:
 
 def public_weights(items: ItemFeatures, counts: AnyArray) -> dict[str, AnyArray]:
     """The weights that are no parameters. counts: (num_items,)."""
-    content = {} if items.content is None else {CONTENT: items.content}
+    encoder = {} if items.encoder is None else items.encoder.as_weight()
+    content = {} if items.content is None else {CONTENT: items.content, **encoder}
     return {**content, POPULARITY: np.asarray(counts, np.float64)}
+
+
+def run_weight(run: str) -> dict[str, AnyArray]:
+    """The weight `RUN`. run: 16 hexadecimal digits."""
+    return {RUN: np.frombuffer(bytes.fromhex(run), np.uint8).copy()}
+
+
+def run_of(weights: Weights) -> str | None:
+    """What `run_weight` wrote; None for weights without it. Raises ModelError if it is something else."""
+    if RUN not in weights:
+        return None
+    value = weights[RUN]
+    if value.dtype != np.uint8 or value.shape != (8,):
+        raise ModelError(f"Expected '{RUN}' to be 8 bytes, got {value.dtype} {value.shape}; train the model anew.")
+    return bytes(value).hex()
 
 
 @torch.no_grad()
@@ -115,7 +144,7 @@ def network_scores(
         part = histories.select(users).newest(max_length)
         lengths = torch.from_numpy(part.lengths)
         ids, _ = padded(part)
-        scores[users] = (network.encode(vectors[ids], lengths) @ vectors.T).numpy()
+        scores[users] = network.score(network.encode(vectors[ids], lengths), vectors).numpy()
     scores[histories.lengths == 0] = popularity
     return scores
 
@@ -154,3 +183,9 @@ def check_rate(name: str, value: float) -> None:
     validate.not_negative(name, value)
     if value >= 1:
         raise ConfigError(f"Expected {name}={value} < 1.")
+
+
+def check_halved(name: str, width: int, layers: int) -> None:
+    """Refuse a width that `layers` layers, each half as wide as the one before, do not divide."""
+    if width % 2 ** (layers - 1):
+        raise ConfigError(f"Expected {name}={width} to be a multiple of {2 ** (layers - 1)}, to be halved by layers.")

@@ -11,10 +11,11 @@ from fedrec.models.neural.autoencoder import Autoencoder
 from fedrec.models.neural.cnn import CNN
 from fedrec.models.neural.gru import GRU4Rec
 from fedrec.models.neural.mf import MF
+from fedrec.models.neural.neumf import NeuMF
 from fedrec.models.neural.protocol import NeuralModel
 from fedrec.models.neural.sasrec import SASRec
 
-NEURAL: dict[str, type[NeuralModel]] = {kind.name: kind for kind in (MF, GRU4Rec, CNN, SASRec, Autoencoder)}
+NEURAL: dict[str, type[NeuralModel]] = {kind.name: kind for kind in (MF, NeuMF, GRU4Rec, CNN, SASRec, Autoencoder)}
 """Name -> class."""
 
 

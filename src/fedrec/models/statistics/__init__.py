@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from fedrec.models.statistics.als_sweep import AlsSweep
+from fedrec.models.statistics.content_moments import ContentMoments
+from fedrec.models.statistics.content_profiles import ContentProfiles
+from fedrec.models.statistics.field_relevance import FieldRelevance
 from fedrec.models.statistics.gram_product import GramProduct
 from fedrec.models.statistics.item_counts import ItemCounts
 from fedrec.models.statistics.item_gram import ItemGram
 from fedrec.models.statistics.transitions import Transitions
 
-AnyStatistic = AlsSweep | GramProduct | ItemCounts | ItemGram | Transitions
+ContentStatistic = ContentMoments | ContentProfiles | FieldRelevance
+AnyStatistic = AlsSweep | GramProduct | ItemCounts | ItemGram | Transitions | ContentStatistic
+
+CONTENT = "content"
+OVER_CONTENT: dict[str, type[ContentStatistic]] = {
+    kind.name: kind for kind in (ContentMoments, ContentProfiles, FieldRelevance)
+}
+"""Those whose array `CONTENT` does not travel: each client makes it from its own catalogue, by the same encoder."""
 
 STATISTICS: dict[str, type[AnyStatistic]] = {
     kind.name: kind for kind in (ItemCounts, ItemGram, Transitions, GramProduct, AlsSweep)
-}
+} | OVER_CONTENT
 """Name on the wire -> class."""
 
-__all__ = ["STATISTICS", "AlsSweep", "AnyStatistic", "GramProduct", "ItemCounts", "ItemGram", "Transitions"]
+__all__ = [
+    "CONTENT",
+    "OVER_CONTENT",
+    "STATISTICS",
+    "AlsSweep",
+    "AnyStatistic",
+    "ContentMoments",
+    "ContentProfiles",
+    "FieldRelevance",
+    "GramProduct",
+    "ItemCounts",
+    "ItemGram",
+    "Transitions",
+]

@@ -53,13 +53,14 @@ class AlsSweep:
     def layout(self) -> Layout:
         """See `Statistic.layout`."""
         num_items, rank = self.item_factors.shape
-        root = math.sqrt(min(self.max_items_per_user, num_items))
+        most = min(self.max_items_per_user, num_items)
+        root, pairs = math.sqrt(most), triangle.size(rank)
         norm, square = self.clip_norm, self.clip_norm**2
         return Layout(
             (
-                Block("outer", (num_items, triangle.size(rank)), root * square, square, parts.RESOLUTION),
-                Block("linear", (num_items, rank), root * norm, norm, parts.RESOLUTION),
-                Block("everyone", (triangle.size(rank),), square, square, parts.RESOLUTION),
+                Block("outer", (num_items, pairs), root * square, square, parts.RESOLUTION, most * pairs),
+                Block("linear", (num_items, rank), root * norm, norm, parts.RESOLUTION, most * rank),
+                Block("everyone", (pairs,), square, square, parts.RESOLUTION),
             )
         )
 

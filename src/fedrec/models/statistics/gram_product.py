@@ -42,7 +42,8 @@ class GramProduct:
     def layout(self) -> Layout:
         """See `Statistic.layout`."""
         user_l2, user_max = self._bounds()
-        return Layout((Block("product", self.basis.shape, user_l2, user_max, parts.RESOLUTION),))
+        touched = min(self.max_items_per_user, len(self.basis)) * self.basis.shape[1]
+        return Layout((Block("product", self.basis.shape, user_l2, user_max, parts.RESOLUTION, touched),))
 
     def contribute(self, histories: Histories) -> Contribution:
         """See `Statistic.contribute`."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from fedrec.contribution import Block, Contribution, Layout
 from fedrec.data.histories import Histories
+from fedrec.models import validate
 from fedrec.models.distinct import newest_distinct
 from fedrec.models.protocols import AnyArray, Params
 from fedrec.models.statistics import parts, wire
@@ -22,32 +23,36 @@ class Transitions:
     column's.
 
     Each distinct pair of consecutive items counts once per user, and only the newest `max_items_per_user` of
-    them, so one user adds at most so many ones.
+    them, so one user adds at most so many ones. unit_norm: its ones are scaled to an L2 norm of 1.
     """
 
     name: ClassVar[str] = "transitions"
     num_items: int
     max_items_per_user: int
+    unit_norm: bool = False
 
     def __post_init__(self) -> None:
         parts.check_catalogue(self.num_items, self.max_items_per_user)
+        validate.boolean("unit_norm", self.unit_norm)
 
     @property
     def key(self) -> str:
         """See `Statistic.key`."""
-        return f"{self.name}/{self.num_items}/{self.max_items_per_user}"
+        return f"{self.name}/{self.num_items}/{self.max_items_per_user}/{self.unit_norm}"
 
     def layout(self) -> Layout:
         """See `Statistic.layout`."""
         most = min(self.max_items_per_user, self.num_items**2)
         shape = (self.num_items, self.num_items)
-        return Layout((Block("transitions", shape, user_l2=math.sqrt(most), user_max=1.0),))
+        norm, step = (1.0, parts.UNIT_RESOLUTION) if self.unit_norm else (math.sqrt(most), 1.0)
+        return Layout((Block("transitions", shape, norm, 1.0, step, most, exact=True),))
 
     def contribute(self, histories: Histories) -> Contribution:
         """See `Statistic.contribute`."""
         parts.check_histories(histories, self.num_items)
-        pairs = newest_distinct(consecutive_pairs(histories), self.max_items_per_user).items
-        counts = np.bincount(pairs, minlength=self.num_items**2).astype(np.float64)
+        pairs = newest_distinct(consecutive_pairs(histories), self.max_items_per_user)
+        weights = parts.unit_weights(pairs.lengths)[pairs.rows] if self.unit_norm else None
+        counts = np.bincount(pairs.items, weights, minlength=self.num_items**2).astype(np.float64)
         values = {"transitions": counts.reshape(self.num_items, self.num_items)}
         return Contribution(self.layout(), values, histories.num_users)
 

@@ -1,0 +1,66 @@
+"""What a tenant answered when an arm was scored on its test: kept, so that a server that lost it may ask again.
+
+    <store>/answers/<arm>.safetensors   the words that were sent, or were about to be. SECRET: they are not masked
+
+The test is read once: the same question gets the same words, which tell a server nothing new, and any other question
+about the arm is refused. The round number is no part of the question, the models and the protocol are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from flwr.app import RecordDict
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from fedrec.client.store import TenantStore
+from fedrec.contribution import Words
+from fedrec.errors import ModelError, Refusal
+from fedrec.files import write_bytes
+from fedrec.messages import AnyArray, ScoreBody, answer, content_digest, expected, expecting, instruction, read_answer
+
+ANSWERS = "answers"
+_QUESTION, _BOUND = "question", "bound"
+
+
+def answered_once(
+    store: TenantStore, body: ScoreBody, arrays: Mapping[str, AnyArray], make: Callable[[], RecordDict]
+) -> RecordDict:
+    """The answer that was given to this question before, or the one that `make` makes, which is kept before it leaves.
+
+    Raises Refusal if another question about the arm was answered.
+    """
+    path = store.folder / ANSWERS / f"{body.arm}.safetensors"
+    question = _question(body, arrays)
+    if body.arm in store.results() and path.exists():
+        return _kept(path, question)
+    content = make()
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    write_bytes(path, _packed(content, question), mode=0o600)
+    return content
+
+
+def _question(body: ScoreBody, arrays: Mapping[str, AnyArray]) -> str:
+    return content_digest(instruction(body.model_copy(update={"round": 1}), arrays)).hex()
+
+
+def _packed(content: RecordDict, question: str) -> bytes:
+    words, bound = read_answer(content), expected(content)[2]
+    packed: bytes = save({"u32": words.u32, "u64": words.u64}, metadata={_QUESTION: question, _BOUND: repr(bound)})
+    return packed
+
+
+def _kept(path: Path, question: str) -> RecordDict:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            noted = dict(file.metadata() or {})
+            words = Words(*(np.array(file.get_tensor(name)) for name in ("u32", "u64")))
+            asked, bound = noted[_QUESTION], float(noted[_BOUND])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ModelError(f"{path} is damaged: {error}; start a new run.") from error
+    if asked != question:
+        raise Refusal("arm-already-scored", f"arm {path.stem} was scored on test in this run; it is read once")
+    return expecting(answer(words), words.u32.size, words.u64.size, bound)

@@ -1,0 +1,179 @@
+"""What a tenant insists on before anything of its users' leaves: from its own files, never from the server's word.
+
+    <store>/privacy/policy.toml    the tenant's limits, see `PrivacyPolicy`
+    <store>/privacy/ledger.*       what was released, see `client/ledger.py`
+
+A tenant that has this folder releases noised sums only, each recorded before it leaves, until its budget is spent. What
+a server asks with less noise, another placement or fewer honest tenants than the policy allows is refused: the answer
+is never a weaker one. The sizes of the noise follow from the bounds of this tenant's own code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from fedrec.client.ledger import Entry, Ledger, budget_spent, create_ledger
+from fedrec.client.party import FOLDER as MASKS
+from fedrec.client.party import POLICY as MASKS_POLICY
+from fedrec.client.party import read_policy as read_masks_policy
+from fedrec.client.store import TenantStore
+from fedrec.config_privacy import Placement
+from fedrec.errors import ConfigError, Refusal
+from fedrec.files import write_text
+from fedrec.messages import ContributeBody, NoiseTerms, Phase
+from fedrec.privacy.accountant import multiplier_for
+from fedrec.privacy.claim import Claim, of_releases
+from fedrec.privacy.mechanisms import Mechanism
+from fedrec.privacy.release import Release
+
+FOLDER, POLICY = "privacy", "policy.toml"
+
+
+@dataclass(frozen=True)
+class PrivacyPolicy:
+    """A tenant's own limits.
+
+    epsilon, delta: what all releases of all runs together may cost one user. placement: where noise must be made.
+    colluding: tenants that it reckons with as helping the server; their noise does not count. epsilon_per_release: the
+    most that one release may cost; by default all. max_users: the tenant's public statement of how many users it has at
+    most; a server that plans for fewer is refused before any row is read, so that no refusal tells their number.
+    evaluation: "simulation" lets metrics leave without noise, which is for simulations only.
+    """
+
+    epsilon: float
+    delta: float
+    placement: Placement = "distributed"
+    colluding: int = 1
+    epsilon_per_release: float | None = None
+    max_users: int = 1_000_000
+    evaluation: Literal["none", "simulation"] = "none"
+
+    def __post_init__(self) -> None:
+        for name in ("epsilon", "delta", "epsilon_per_release"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0):
+                raise ConfigError(f"Expected {name}={value!r} to be a number > 0.")
+        for name, least in (("colluding", 0), ("max_users", 1)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise ConfigError(f"Expected {name}={value!r} to be a whole number >= {least}.")
+        if self.placement not in ("distributed", "local", "central-for-comparison"):
+            raise ConfigError(f"Expected placement={self.placement!r} to be distributed, local or ...-for-comparison.")
+        if self.evaluation not in ("none", "simulation"):
+            raise ConfigError(f"Expected evaluation={self.evaluation!r} to be none or simulation.")
+        _ = self.least_multiplier
+
+    @property
+    def least_multiplier(self) -> float:
+        """The least noise multiplier of any release."""
+        return multiplier_for(min(self.epsilon, self.epsilon_per_release or self.epsilon), self.delta)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A tenant's policy with its ledger. masks: the tenant's folder of secure sums."""
+
+    policy: PrivacyPolicy
+    ledger: Ledger
+    masks: Path
+
+    @property
+    def honest(self) -> int:
+        """Honest tenants that are sure to be in every sum: the fewest that its secure sums may hold, less colluding."""
+        return read_masks_policy(self.masks / MASKS_POLICY).min_cohort - self.policy.colluding
+
+    def check(self, body: ContributeBody) -> None:
+        """Refuses an instruction whose terms are weaker than the policy. Reads no row."""
+        terms = body.noise
+        if terms is None:
+            raise Refusal("noise-required", "this tenant releases noised sums only")
+        if terms.placement != self.policy.placement:
+            raise Refusal("wrong-placement", f"noise {terms.placement}, the policy asks for {self.policy.placement}")
+        if body.capacity.max_users < self.policy.max_users:
+            raise Refusal(
+                "capacity-too-small", f"planned for {body.capacity.max_users} users, not {self.policy.max_users}"
+            )
+        self._check_multipliers(terms)
+        if terms.placement == "distributed":
+            self._check_sharers(terms)
+
+    def check_budget(self, mechanisms: tuple[Mechanism, ...]) -> None:
+        """Refuses what would exceed the budget. Asked before any work is done; `record` asks again."""
+        if self.ledger.would_exceed(mechanisms, self.policy.epsilon, self.policy.delta):
+            raise budget_spent(self.policy.epsilon, self.policy.delta)
+
+    def record(self, release: Release, what: str) -> None:
+        """Put a release on the disk before it leaves. Raises Refusal if it has no noise or would exceed the budget."""
+        if release.noise is None:
+            raise Refusal("noise-required", "this tenant releases noised sums only")
+        entry = Entry(what, release.noise.mechanisms, datetime.now(UTC).isoformat(timespec="seconds"))
+        self.ledger.record(entry, self.policy.epsilon, self.policy.delta)
+
+    def check_unnoised(self, kind: str, phase: Phase) -> None:
+        """Refuses whatever has no noise, by the type of its message. In a simulation metrics of the test may leave,
+        outside of any claim; none by which something is chosen."""
+        if not kind.startswith("evaluate."):
+            raise Refusal("noise-required", f"answers to {kind} have no noise; this tenant sends none")
+        if phase == "choose" or self.policy.evaluation != "simulation":
+            raise Refusal("metrics-not-private", "metric sums have no noise; this tenant does not release them")
+
+    def _check_multipliers(self, terms: NoiseTerms) -> None:
+        least, given = self.policy.least_multiplier, min(terms.multipliers)
+        if not given >= least:
+            raise Refusal("too-little-noise", f"noise multiplier {given:.4g}, the policy asks for {least:.4g} or more")
+
+    def _check_sharers(self, terms: NoiseTerms) -> None:
+        if not self.masks.exists():
+            raise Refusal("masks-required", "shares of noise hide a tenant only under masks, which it has no keys for")
+        if terms.sharers > self.honest:
+            detail = f"noise of {terms.sharers} honest tenants; the policies vouch for {self.honest}"
+            raise Refusal("too-few-honest", detail)
+
+
+def guard_of(store: TenantStore) -> Guard | None:
+    """The tenant's guard; None if it has no folder for one. Raises ConfigError if its policy is missing or damaged."""
+    folder = store.folder / FOLDER
+    if not folder.exists():
+        return None
+    return Guard(read_policy(folder / POLICY), Ledger(folder), store.folder / MASKS)
+
+
+def claim_of(store: TenantStore) -> Claim:
+    """What the tenant's own files say of its users' privacy. Raises ConfigError or Refusal if they are damaged."""
+    guard = guard_of(store)
+    if guard is None:
+        raise ConfigError(f"{store.folder} has no privacy policy and ledger.")
+    policy = guard.policy
+    return Claim(
+        mechanisms=of_releases([entry.mechanisms for entry in guard.ledger.entries()]),
+        budget=policy.epsilon,
+        delta=policy.delta,
+        placement=policy.placement,
+        sharers=guard.honest if policy.placement == "distributed" else 1,
+        users=store.dataset().num_users,
+        scored=policy.evaluation == "simulation",
+    )
+
+
+def create_guard(store: Path, policy: PrivacyPolicy) -> None:
+    """Write a policy, and an empty ledger beside it. Raises ConfigError if the tenant has a ledger."""
+    create_ledger(store / FOLDER)
+    values = {key: value for key, value in dataclasses.asdict(policy).items() if value is not None}
+    write_text(store / FOLDER / POLICY, "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
+
+
+def read_policy(path: Path) -> PrivacyPolicy:
+    """The policy in a TOML file. Raises ConfigError if it is missing, or has an unknown key or value."""
+    try:
+        return PrivacyPolicy(**tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Cannot read the privacy policy {path}: {error}.") from error
+    except (tomllib.TOMLDecodeError, TypeError, RecursionError) as error:
+        known = ", ".join(field.name for field in dataclasses.fields(PrivacyPolicy))
+        raise ConfigError(f"{path} is not a privacy policy: {error}; known keys: {known}.") from error

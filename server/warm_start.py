@@ -1,0 +1,75 @@
+"""Where neural recommenders begin: at random, or at the item factors that the federation fitted in the same phase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from fedrec.config import Config
+from fedrec.errors import ConfigError
+from fedrec.messages import AnyArray
+from fedrec.models import ClosedForm, ItemFeatures, Weights, create
+from fedrec.models.protocols import Scoring
+from fedrec.server.choosing import Candidate
+
+LABEL = "warm_start"
+"""Under which a closed form is fitted that the run has no other use for."""
+
+
+@dataclass(frozen=True, eq=False)
+class FirstWeights:
+    """Weights to begin from by name; all others are drawn. fitted_by: in words, with its hyper-parameters."""
+
+    fitted_by: str = "none"
+    arrays: Mapping[str, AnyArray] = field(default_factory=dict)
+
+
+AT_RANDOM = FirstWeights()
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """The closed form that neural recommenders begin from, and its label among the fitted ones."""
+
+    label: str
+    algorithm: ClosedForm
+
+    def first_weights(self, model: Scoring, fitted: Mapping[str, Weights]) -> FirstWeights:
+        """The residuals of a neural recommender's items."""
+        from fedrec.models.neural.warm_start import warm_start  # torch, for runs that use it
+
+        dim = cast(Any, model).dim
+        return FirstWeights(repr(self.algorithm), warm_start(_factors(fitted[self.label], dim), dim))
+
+
+def warm_start_of(config: Config, candidates: Sequence[Candidate], items: ItemFeatures) -> WarmStart | None:
+    """What the neural recommenders among `candidates` begin from; None at random.
+
+    It is the first candidate of the named closed form. If there is none, the closed form is made as wide as the widest
+    of them, with its other hyper-parameters as they come. Raises ConfigError if there are no residuals to begin from,
+    or if the closed form would be one that a run with [privacy] has not planned.
+    """
+    wanted = config.training.warm_start
+    neural = [cast(Any, c.algorithm) for c in candidates if not isinstance(c.algorithm, ClosedForm)]
+    if wanted == "none" or not neural:
+        return None
+    for model in neural:
+        if model.residual != "shared":
+            raise ConfigError(
+                f"training.warm_start is where item residuals begin that all tenants share; {model.name} has "
+                f"residual='{model.residual}'. Set it to 'shared', or training.warm_start to 'none'."
+            )
+    for candidate in candidates:
+        if candidate.model == wanted:
+            return WarmStart(candidate.label, cast(ClosedForm, candidate.algorithm))
+    if config.privacy is not None:
+        raise ConfigError(f"[privacy] pays for the run's own recommenders; add [[models]] with name = '{wanted}'.")
+    rank = min(max(model.dim for model in neural), items.num_items - 1)
+    return WarmStart(LABEL, cast(ClosedForm, create(wanted, {"rank": rank})))
+
+
+def _factors(weights: Weights, rank: int) -> AnyArray:
+    """(num_items, any rank) of ALS, or PCA's first `rank`: orthonormal, so that only their order says which are the
+    strongest."""
+    return weights["components"][:, :rank] if "components" in weights else weights["item_factors"]

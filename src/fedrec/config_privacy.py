@@ -1,0 +1,81 @@
+"""The part of a configuration that is about differential privacy, and what it does not go together with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Placement = Literal["distributed", "local", "central-for-comparison"]
+"""Where noise is made; see `fedrec.privacy.policy`."""
+
+
+class PrivacyConfig(BaseModel):
+    """What the run may cost a user in differential privacy; see docs/privacy.md. Each tenant has limits of its own.
+
+    epsilon, delta: of all releases of the run together, for one user (all rows of one shopper at one tenant).
+    placement: where the noise is made. colluding: tenants that may tell their share of the noise to the server; the
+    noise of federation.min_tenants less these is what is counted on. evaluation: "simulation" adds up metrics without
+    noise, which no claim covers; a real tenant refuses that.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epsilon: float = Field(gt=0, le=1000)
+    delta: float = Field(gt=0, lt=0.1)
+    unit: Literal["user"] = "user"
+    placement: Placement = "distributed"
+    colluding: int = Field(default=1, ge=0)
+    evaluation: Literal["none", "simulation"] = "none"
+
+
+class Held(Protocol):
+    """What is held out; see `EvaluationConfig`."""
+
+    @property
+    def holdout(self) -> str: ...
+    @property
+    def starts(self) -> tuple[int, int] | None: ...
+
+
+class Taking(Protocol):
+    """Who takes part; see `FederationConfig`."""
+
+    @property
+    def secure_aggregation(self) -> bool: ...
+    @property
+    def min_tenants(self) -> int: ...
+
+
+class Named(Protocol):
+    """A recommender; see `ModelConfig`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def parameters(self) -> dict[str, Any]: ...
+
+
+def check_privacy(privacy: PrivacyConfig, evaluation: Held, federation: Taking, models: Sequence[Named]) -> None:
+    """Raises ValueError for what would break the claim."""
+    open_ = [model.name for model in models if any(isinstance(v, list) for v in model.parameters.values())]
+    if open_:
+        raise ValueError(
+            f"models: '{open_[0]}' has values to choose from, but a choice on validation is a release that nobody "
+            "accounts for; with [privacy] give one value each"
+        )
+    if evaluation.holdout == "time" and evaluation.starts is None:
+        raise ValueError(
+            "evaluation: moments that are taken from the rows are a release that nobody accounts for; with [privacy] "
+            "give starts = [validation, test] in unix seconds"
+        )
+    if privacy.placement != "distributed":
+        return
+    if not federation.secure_aggregation:
+        raise ValueError(
+            "privacy: placement = 'distributed' hides each tenant's part under masks; switch on "
+            "federation.secure_aggregation, or take placement = 'local'"
+        )
+    if federation.min_tenants <= privacy.colluding:
+        raise ValueError("privacy: colluding must be fewer than federation.min_tenants, or nobody's noise counts")
