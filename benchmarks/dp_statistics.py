@@ -50,7 +50,7 @@ BARS: dict[str, dict[float, Bar | None]] = {
     "ml-100k": {8.0: at_least(0.054), 4.0: at_least(0.048), 2.0: None, 1.0: None, 0.5: None},
 }
 QUICK = {"ml-100k": {8.0: at_least(0.054), 0.5: None}}
-KILLS, QUICK_KILLS, AFFORDED = 1000, 30, 1000
+KILLS, QUICK_KILLS, AFFORDED = 1000, 30, 300
 RELEASE = Entry("a release", (Gaussian(1.0, 30.0),))
 
 
