@@ -20,22 +20,23 @@ from fedrec.client.store import TenantStore
 from fedrec.contribution import Words
 from fedrec.errors import ModelError, Refusal
 from fedrec.files import write_bytes
-from fedrec.messages import AnyArray, ScoreBody, answer, content_digest, expected, expecting, instruction, read_answer
+from fedrec.messages import AnyArray, Body, answer, content_digest, expected, expecting, instruction, read_answer
 
 ANSWERS = "answers"
 _QUESTION, _BOUND = "question", "bound"
 
 
 def answered_once(
-    store: TenantStore, body: ScoreBody, arrays: Mapping[str, AnyArray], make: Callable[[], RecordDict]
+    store: TenantStore, arm: str, body: Body, arrays: Mapping[str, AnyArray], make: Callable[[], RecordDict]
 ) -> RecordDict:
     """The answer that was given to this question before, or the one that `make` makes, which is kept before it leaves.
 
+    arm: what `body` has the tenant score.
     Raises Refusal if another question about the arm was answered.
     """
-    path = store.folder / ANSWERS / f"{body.arm}.safetensors"
+    path = store.folder / ANSWERS / f"{arm}.safetensors"
     question = _question(body, arrays)
-    if body.arm in store.results() and path.exists():
+    if arm in store.results() and path.exists():
         return _kept(path, question)
     content = make()
     path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -43,7 +44,7 @@ def answered_once(
     return content
 
 
-def _question(body: ScoreBody, arrays: Mapping[str, AnyArray]) -> str:
+def _question(body: Body, arrays: Mapping[str, AnyArray]) -> str:
     return content_digest(instruction(body.model_copy(update={"round": 1}), arrays)).hex()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import cast
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -80,18 +79,17 @@ def _score(message: Message, store: TenantStore) -> RecordDict:
     body, arrays = read_instruction(message, ScoreBody)
     if body.phase == "choose":
         return _released(score(body, arrays, store), body)
-    return answered_once(store, body, arrays, lambda: _released(score(body, arrays, store), body))
+    return answered_once(store, body.arm, body, arrays, lambda: _released(score(body, arrays, store), body))
 
 
 def _clicks(message: Message, store: TenantStore) -> RecordDict:
     from fedrec.client.clicks import measure_clicks  # torch, for runs that use it
-    from fedrec.strategies.clicks import ClickBody
+    from fedrec.strategies.clicks import ARM, ClickBody
 
     body, arrays = read_instruction(message, ClickBody)
     if body.phase == "choose":
         return _released(measure_clicks(body, arrays, store), body)
-    asked = cast(ScoreBody, body)  # as far as it is looked at: it has an arm
-    return answered_once(store, asked, arrays, lambda: _released(measure_clicks(body, arrays, store), body))
+    return answered_once(store, ARM, body, arrays, lambda: _released(measure_clicks(body, arrays, store), body))
 
 
 def _released(contribution: Contribution, body: Body) -> RecordDict:

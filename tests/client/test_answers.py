@@ -32,7 +32,7 @@ class Tenant:
         self.store, self.computed = create_store(folder / "left", rows_of(LEFT)), 0
 
     def ask(self, body: ScoreBody, arrays=COUNTS) -> tuple[int, RecordDict]:
-        content = answered_once(self.store, body, arrays, self.compute)
+        content = answered_once(self.store, body.arm, body, arrays, self.compute)
         return int(read_answer(content).u64[0]), content
 
     def compute(self, note: bool = True) -> RecordDict:
@@ -68,7 +68,7 @@ def test_an_answer_that_did_not_leave_before_a_crash_is_computed_anew(tmp_path):
     tenant.compute()
     assert tenant.ask(asked())[0] == 2
     tenant = Tenant(tmp_path / "other")
-    answered_once(tenant.store, asked(), COUNTS, lambda: tenant.compute(note=False))
+    answered_once(tenant.store, "federated", asked(), COUNTS, lambda: tenant.compute(note=False))
     assert tenant.ask(asked())[0] == 2
 
 
