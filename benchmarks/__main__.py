@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,7 @@ def run(
 ) -> None:
     """Measure, and write benchmarks/results/NAME.json. Fails if a benchmark does, or a figure misses its bar."""
     settings = Settings(quick, _seeds(seeds))
+    logging.getLogger("flwr").setLevel(logging.WARNING)
     results = _run_all(settings, out) if name == "all" else [_run_here(name, settings, out)]
     for result in results:
         console.print(result_table(result))
