@@ -30,6 +30,7 @@ CLOSED_FORM: dict[str, dict[str, Any]] = {
     "content_knn": {},
     "content_map": {},
     "content_pca": {},
+    "content_factors": {},
 }
 """Every recommender that is federated, with the defaults of its hyper-parameters."""
 

@@ -16,12 +16,12 @@ from benchmarks.federation import exchange_over, scratch
 from benchmarks.runner import result_path
 from fedrec.client.store import TenantStore
 from fedrec.config import Arm, Config, TenantsConfig, load, parse
-from fedrec.content.features import catalogue_features
 from fedrec.errors import FedrecError
 from fedrec.messages import ModelSpec
 from fedrec.metrics import Summary
 from fedrec.models import Popularity, Weights
 from fedrec.server.choosing import Candidate, candidates_of
+from fedrec.server.content import items_of
 from fedrec.server.fitting import fit_federated
 from fedrec.server.neural import train_weights
 from fedrec.server.scoring import score_arm
@@ -54,7 +54,7 @@ def measure(config: Config, arm: Arm = "federated") -> Measured:
     dataset = load_dataset(config.data, config.seed)
     with scratch() as folder:
         exchange = exchange_over(config, dataset, folder)
-        items, candidate = catalogue_features(dataset.catalogue), candidates_of(config.models[-1])[0]
+        items, candidate = items_of(config, dataset.catalogue), candidates_of(config.models[-1])[0]
         counts = fit_federated(exchange, {"floor": Popularity()}, items, "final")["floor"]["popularity"]
         models: dict[str, tuple[Candidate, Weights]] = {}
         if arm == "federated":

@@ -9,6 +9,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedrec.client.answers import answered_once
+from fedrec.client.content import read_for
 from fedrec.client.contributing import contribute, layout_of, statistics_of
 from fedrec.client.guard import Guard, guard_of
 from fedrec.client.party import open_party, open_state
@@ -17,7 +18,7 @@ from fedrec.client.secure import SecureSums
 from fedrec.client.store import TenantStore, open_store
 from fedrec.contribution import Contribution
 from fedrec.errors import FedrecError, ProtocolError, Refusal
-from fedrec.messages import Body, ContributeBody, ScoreBody, answer, expecting, phase_of, read_instruction, refusal
+from fedrec.messages import Body, ContributeBody, ScoreBody, answer, expecting, phase_of, refusal
 from fedrec.models.protocols import Statistic
 from fedrec.strategies.asked import asked_release
 
@@ -34,7 +35,7 @@ def on_contribute(message: Message, context: Context) -> Message:
 @app.train("local")
 def on_train(message: Message, context: Context) -> Message:
     """One round of training on the tenant's rows."""
-    return _reply(message, context, lambda store: _trained(message, store))
+    return _reply(message, context, lambda store: _trained(message, store), noised=True)
 
 
 @app.evaluate("score")
@@ -50,7 +51,7 @@ def on_clicks(message: Message, context: Context) -> Message:
 
 
 def _contribute(message: Message, store: TenantStore) -> RecordDict:
-    body, arrays = read_instruction(message, ContributeBody)
+    body, arrays = read_for(message, ContributeBody, store)
     statistics, guard = statistics_of(body, arrays, store), guard_of(store)
     if guard is None:
         if body.noise is not None:
@@ -76,7 +77,7 @@ def _trained(message: Message, store: TenantStore) -> RecordDict:
 
 
 def _score(message: Message, store: TenantStore) -> RecordDict:
-    body, arrays = read_instruction(message, ScoreBody)
+    body, arrays = read_for(message, ScoreBody, store)
     if body.phase == "choose":
         return _released(score(body, arrays, store), body)
     return answered_once(store, body.arm, body, arrays, lambda: _released(score(body, arrays, store), body))
@@ -86,7 +87,7 @@ def _clicks(message: Message, store: TenantStore) -> RecordDict:
     from fedrec.client.clicks import measure_clicks  # torch, for runs that use it
     from fedrec.strategies.clicks import ARM, ClickBody
 
-    body, arrays = read_instruction(message, ClickBody)
+    body, arrays = read_for(message, ClickBody, store)
     if body.phase == "choose":
         return _released(measure_clicks(body, arrays, store), body)
     return answered_once(store, ARM, body, arrays, lambda: _released(measure_clicks(body, arrays, store), body))

@@ -50,7 +50,7 @@ def train_clicks(body: TrainBody, arrays: Mapping[str, AnyArray], sent: RecordDi
     task = Clicks(rows, rows.split.train if choosing else rows.split.fit, plan.batch_size)
     validate = _validation(rows) if choosing and plan.patience else None
     trained = learn(network, task, plan, body.progress(store.name), validate)
-    words = update_words(body, sent, arrays_of(network, tuple(arrays)), trained.users, trained.loss, store.name)
+    words = update_words(body, sent, arrays_of(network, tuple(arrays)), (trained.users, trained.loss), store.name)
     return expecting(answer(words), *Release(body.codec().encoding(sent)).words)
 
 

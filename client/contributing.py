@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fedrec.client.content import features_of
 from fedrec.client.store import TenantStore
-from fedrec.content.features import catalogue_features
 from fedrec.contribution import Contribution, Layout, joined
 from fedrec.errors import ProtocolError
 from fedrec.messages import AnyArray, ContributeBody, StatisticSpec, part
@@ -57,5 +57,5 @@ def _content(spec: StatisticSpec, body: ContributeBody, store: TenantStore) -> d
         return {}
     if body.encoder is None:
         raise ProtocolError(f"The statistic '{spec.name}' is over content; the instruction names no encoder.")
-    content = catalogue_features(store.dataset().catalogue, body.encoder.agreed()).content
+    content = features_of(store, body.encoder).content
     return {} if content is None else {CONTENT: content}

@@ -27,8 +27,10 @@ from fedrec.config_privacy import Placement
 from fedrec.errors import ConfigError, Refusal
 from fedrec.files import write_text
 from fedrec.messages import ContributeBody, NoiseTerms, Phase
-from fedrec.privacy.accountant import multiplier_for
+from fedrec.privacy.accountant import epsilon_of, multiplier_for
 from fedrec.privacy.claim import Claim, of_releases
+from fedrec.privacy.gradients.summed import SumTerms
+from fedrec.privacy.gradients.terms import StepTerms
 from fedrec.privacy.mechanisms import Mechanism
 from fedrec.privacy.release import Release
 
@@ -43,6 +45,7 @@ class PrivacyPolicy:
     colluding: tenants that it reckons with as helping the server; their noise does not count. epsilon_per_release: the
     most that one release may cost; by default all. max_users: the tenant's public statement of how many users it has at
     most; a server that plans for fewer is refused before any row is read, so that no refusal tells their number.
+    trusts_sampling: for a device, takes the server's word that it is drawn by chance.
     evaluation: "simulation" lets metrics leave without noise, which is for simulations only.
     """
 
@@ -52,6 +55,7 @@ class PrivacyPolicy:
     colluding: int = 1
     epsilon_per_release: float | None = None
     max_users: int = 1_000_000
+    trusts_sampling: bool = False
     evaluation: Literal["none", "simulation"] = "none"
 
     def __post_init__(self) -> None:
@@ -63,6 +67,8 @@ class PrivacyPolicy:
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise ConfigError(f"Expected {name}={value!r} to be a whole number >= {least}.")
+        if not isinstance(self.trusts_sampling, bool):
+            raise ConfigError(f"Expected trusts_sampling={self.trusts_sampling!r} to be true or false.")
         if self.placement not in ("distributed", "local", "central-for-comparison"):
             raise ConfigError(f"Expected placement={self.placement!r} to be distributed, local or ...-for-comparison.")
         if self.evaluation not in ("none", "simulation"):
@@ -101,7 +107,33 @@ class Guard:
             )
         self._check_multipliers(terms)
         if terms.placement == "distributed":
-            self._check_sharers(terms)
+            self._check_sharers(terms.sharers)
+
+    def check_steps(self, terms: StepTerms | None) -> None:
+        """Refuses a round of training whose steps have no noise, or that would cost too much. Reads no row."""
+        if terms is None:
+            raise Refusal("noise-required", "this tenant trains with noised steps only")
+        if self.policy.placement != "local":
+            detail = f"steps have noise of their own (local), the policy asks for {self.policy.placement}"
+            raise Refusal("wrong-placement", detail)
+        self._check_round((terms.mechanism,))
+
+    def check_shared(self, release: Release, terms: SumTerms, due: tuple[Mechanism, ...]) -> None:
+        """Refuses a round of training to whose sum this tenant adds a share of the noise only, if the policy wants all,
+        or counts on fewer honest tenants; or if what is `due` for it is too much. Reads no row."""
+        if release.noise is None:
+            raise Refusal("noise-required", "this tenant trains with noised steps only")
+        if self.policy.placement != "distributed":
+            detail = f"clients share the noise of a step (distributed), the policy asks for {self.policy.placement}"
+            raise Refusal("wrong-placement", detail)
+        self._check_sharers(terms.sharers)
+        if terms.devices is not None:
+            self._check_device(terms.rate)
+        self._check_round(due)
+
+    def record_steps(self, mechanisms: tuple[Mechanism, ...], what: str) -> None:
+        """Put a round of training on the disk before its first step: whatever becomes of it, it is paid for."""
+        self._record(mechanisms, what)
 
     def check_budget(self, mechanisms: tuple[Mechanism, ...]) -> None:
         """Refuses what would exceed the budget. Asked before any work is done; `record` asks again."""
@@ -112,7 +144,10 @@ class Guard:
         """Put a release on the disk before it leaves. Raises Refusal if it has no noise or would exceed the budget."""
         if release.noise is None:
             raise Refusal("noise-required", "this tenant releases noised sums only")
-        entry = Entry(what, release.noise.mechanisms, datetime.now(UTC).isoformat(timespec="seconds"))
+        self._record(release.noise.mechanisms, what)
+
+    def _record(self, mechanisms: tuple[Mechanism, ...], what: str) -> None:
+        entry = Entry(what, mechanisms, datetime.now(UTC).isoformat(timespec="seconds"))
         self.ledger.record(entry, self.policy.epsilon, self.policy.delta)
 
     def check_unnoised(self, kind: str, phase: Phase) -> None:
@@ -123,16 +158,30 @@ class Guard:
         if phase == "choose" or self.policy.evaluation != "simulation":
             raise Refusal("metrics-not-private", "metric sums have no noise; this tenant does not release them")
 
+    def _check_device(self, rate: float) -> None:
+        if self.policy.max_users != 1:
+            raise Refusal("not-a-device", f"the policy is one of up to {self.policy.max_users} users, not of one")
+        if rate < 1 and not self.policy.trusts_sampling:
+            raise Refusal("sampling-not-trusted", "this device pays for each round as if all knew that it was in it")
+
+    def _check_round(self, mechanisms: tuple[Mechanism, ...]) -> None:
+        """Refuses a round of training that costs more than a release may, or than is left."""
+        cost = epsilon_of(mechanisms, self.policy.delta)
+        most = min(self.policy.epsilon, self.policy.epsilon_per_release or self.policy.epsilon)
+        if not cost <= most:
+            raise Refusal("too-little-noise", f"the round costs epsilon={cost:.4g}, the policy allows {most:.4g}")
+        self.check_budget(mechanisms)
+
     def _check_multipliers(self, terms: NoiseTerms) -> None:
         least, given = self.policy.least_multiplier, min(terms.multipliers)
         if not given >= least:
             raise Refusal("too-little-noise", f"noise multiplier {given:.4g}, the policy asks for {least:.4g} or more")
 
-    def _check_sharers(self, terms: NoiseTerms) -> None:
+    def _check_sharers(self, sharers: int) -> None:
         if not self.masks.exists():
             raise Refusal("masks-required", "shares of noise hide a tenant only under masks, which it has no keys for")
-        if terms.sharers > self.honest:
-            detail = f"noise of {terms.sharers} honest tenants; the policies vouch for {self.honest}"
+        if sharers > self.honest:
+            detail = f"noise of {sharers} honest tenants; the policies vouch for {self.honest}"
             raise Refusal("too-few-honest", detail)
 
 
@@ -158,6 +207,7 @@ def claim_of(store: TenantStore) -> Claim:
         sharers=guard.honest if policy.placement == "distributed" else 1,
         users=store.dataset().num_users,
         scored=policy.evaluation == "simulation",
+        drawn_by_server=policy.trusts_sampling,
     )
 
 

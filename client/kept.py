@@ -2,6 +2,8 @@
 
 <store>/kept/validation-<arm>.safetensors   the headline metric of each of its validation users, by recommender
 <store>/kept/test-<arm>.safetensors         its metric sums on test, as `<recommender>/<block>`
+<store>/kept/own.safetensors                what the tenant's own candidates reached, as `<recommender>/<question>`
+<store>/kept/mixes.safetensors              what the mixes of arm `fused` reached
 """
 
 from __future__ import annotations
@@ -45,6 +47,28 @@ def kept_test(store: TenantStore, arm: str) -> dict[str, AnyArray]:
     return _arrays(_path(store, "test", arm))
 
 
+def keep_own_choice(store: TenantStore, label: str, question: str, reached: Float64Array) -> None:
+    """Keep what each candidate reached, in the place of what there was of this recommender. reached: (num_candidates,
+    num_validation_users)."""
+    others = {name: value for name, value in _arrays(_own(store)).items() if not name.startswith(f"{label}/")}
+    write_arrays(_own(store), {**others, f"{label}/{question}": reached})
+
+
+def kept_own_choice(store: TenantStore, label: str, question: str) -> AnyArray | None:
+    """What `keep_own_choice` kept; None if that was another question."""
+    return _arrays(_own(store)).get(f"{label}/{question}")
+
+
+def keep_mixes(store: TenantStore, reached: Float64Array) -> None:
+    """Keep the headline metric of each mix for each validation user: (num_mixes, num_validation_users)."""
+    write_arrays(_mixes(store), {"reached": reached})
+
+
+def kept_mixes(store: TenantStore) -> AnyArray | None:
+    """What `keep_mixes` kept; None if no mix was measured."""
+    return _arrays(_mixes(store)).get("reached")
+
+
 def recommender_of(spec: ModelSpec, arm: str) -> str:
     """Names a recommender among what is kept of an arm: with its hyper-parameters, unless each tenant chooses them."""
     return spec.label if arm == "local" else f"{spec.name} {json.dumps(spec.candidates[0], sort_keys=True)}"
@@ -71,3 +95,11 @@ def _arrays(path: Path) -> dict[str, AnyArray]:
 
 def _path(store: TenantStore, what: str, arm: str) -> Path:
     return store.folder / KEPT / f"{what}-{arm}.safetensors"
+
+
+def _own(store: TenantStore) -> Path:
+    return store.folder / KEPT / "own.safetensors"
+
+
+def _mixes(store: TenantStore) -> Path:
+    return store.folder / KEPT / "mixes.safetensors"

@@ -8,7 +8,6 @@ before:
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,25 @@ import numpy as np
 from flwr.app import Message, RecordDict
 
 from fedrec.client.clicks import train_clicks
+from fedrec.client.content import features_of, read_for
+from fedrec.client.devices import due, title
+from fedrec.client.guard import Guard, guard_of
 from fedrec.client.kept import read_arrays, write_arrays
 from fedrec.client.store import TenantStore
-from fedrec.client.training import LocalRows, Validate, train
-from fedrec.content.features import catalogue_features
+from fedrec.client.summing import bounded
+from fedrec.client.training import LocalRows, Validate, check_private, train
 from fedrec.data import Fold, Histories
 from fedrec.errors import ConfigError, ModelError, ProtocolError, Refusal
-from fedrec.messages import AnyArray, ScoreBody, answer, expecting, part, ranking_protocol, read_instruction
+from fedrec.messages import AnyArray, ScoreBody, answer, expecting, part, ranking_protocol
 from fedrec.metrics import evaluate
 from fedrec.models import ItemFeatures, Weights
 from fedrec.models.ctr import WideDeep
+from fedrec.models.neural.items import seen_only
 from fedrec.models.neural.network import Network, arrays_of, put_arrays
 from fedrec.models.neural.plan import LocalTraining, Progress
 from fedrec.models.neural.protocol import (
     CONTENT,
+    RESIDUAL,
     NeuralModel,
     network_scores,
     public_weights,
@@ -38,10 +42,14 @@ from fedrec.models.neural.protocol import (
     tensor_of,
 )
 from fedrec.models.protocols import Float32Array, Float64Array
+from fedrec.privacy.gradients.summed import SumTerms
+from fedrec.privacy.gradients.terms import StepTerms
 from fedrec.privacy.release import Release
 from fedrec.strategies.local_updates import TrainBody, update_words
 
 PRIVATE, MOMENTS = "private", "moments"
+SEEN = "seen"
+"""Kept beside private weights: which items the tenant trained them on."""
 KEPT_ROUNDS = 2  # the last one, and the one before it for a round that is repeated after a crash
 
 
@@ -50,30 +58,51 @@ def train_reply(message: Message, store: TenantStore) -> RecordDict:
 
     Raises ProtocolError for an instruction that is none, Refusal or ModelError if the tenant will or can not train.
     """
-    body, arrays = read_instruction(message, TrainBody)
+    body, arrays = read_for(message, TrainBody, store)
+    guard, terms, release = guard_of(store), body.terms(), body.release(message.content)
+    _check_noise(guard, terms, body, release)
     if body.phase == "choose":
         store.check_choosing_allowed()
     if body.model == WideDeep.name:
         return train_clicks(body, arrays, message.content, store)
     model, plan = body.recommender(), body.training()
-    content = features_of(store).content if body.content else None
-    network = _network(body, model, arrays, content, store)
+    items = _items(body, store)
+    network = _network(body, model, arrays, items, store)
     split = store.split(body.holdout)
     choosing = body.phase == "choose"
-    rows = LocalRows(split.train if choosing else split.fit, content, store.assortment())
+    rows = LocalRows(split.train if choosing else split.fit, items.content, store.assortment())
     validate = _validation(body, model, rows, split.validation) if choosing and plan.patience else None
     moments = part(private_arrays(store, body.run, body.round), MOMENTS)
-    trained = train(network, model, rows, plan, body.progress(store.name), validate, moments)
+    if guard is not None and terms is not None:
+        guard.record_steps(due(guard, body, release), title(body))
+    if isinstance(terms, SumTerms):
+        total = bounded(network, model, rows, plan, terms, body.progress(store.name))
+        return expecting(answer(release.prepare(total)), *release.words)
+    trained = train(network, model, rows, plan, body.progress(store.name), validate, moments, terms)
     kept = {f"{MOMENTS}/{name}": value for name, value in trained.moments.items()}
-    _keep_private(store, body, arrays_of(network, model.private) | kept)
+    _keep_private(store, body, _own(network, model, rows.histories) | kept)
     update = arrays_of(network, tuple(arrays))
-    words = update_words(body, message.content, update, trained.users, trained.loss, store.name)
-    return expecting(answer(words), *Release(body.codec().encoding(message.content)).words)
+    figures = (trained.users, trained.loss) if terms is None else None
+    words = update_words(body, message.content, update, figures, store.name)
+    return expecting(answer(words), *release.words)
 
 
-def features_of(store: TenantStore) -> ItemFeatures:
-    """The items as the tenant's own copy of the public catalogue describes them."""
-    return _features(store.folder)
+def _check_noise(guard: Guard | None, terms: StepTerms | SumTerms | None, body: TrainBody, release: Release) -> None:
+    """Refuses an instruction whose noise is not what the tenant insists on, or that nobody here would account for."""
+    if guard is None:
+        if terms is not None:
+            raise Refusal("no-privacy-policy", "this tenant has no privacy policy and ledger for a private run")
+        return
+    if isinstance(terms, SumTerms):
+        guard.check_shared(release, terms, due(guard, body, release))
+    else:
+        guard.check_steps(terms)
+    if body.model == WideDeep.name or body.phase == "choose":
+        raise Refusal("noise-required", "there is no noise for models of clicks, nor for a choice on validation")
+    if isinstance(terms, StepTerms):
+        check_private(body.training(), terms)
+    if isinstance(terms, SumTerms) and body.recommender().private:
+        raise Refusal("noise-required", "private weights would carry what users did into later rounds without noise")
 
 
 def private_arrays(store: TenantStore, run: str, before_round: int | None = None) -> dict[str, AnyArray]:
@@ -86,21 +115,39 @@ def private_arrays(store: TenantStore, run: str, before_round: int | None = None
 def with_private(model: NeuralModel, shared: Weights, store: TenantStore) -> Weights:
     """The released weights, and the private ones that the tenant kept of the run that they are from.
 
-    A tenant that never trained has none: it describes items by their content alone. Raises Refusal without content.
+    A tenant that never trained has none: it describes items by their content alone, as it does those items that it has
+    never seen. Raises Refusal without content.
     """
     run = run_of(shared)
     own = {} if run is None else private_arrays(store, run)
     if not set(model.private) <= set(own) and CONTENT not in shared:
         raise Refusal("never-trained", f"the tenant has no private weights of {model.name}, nor have items content")
-    return {**shared, **{name: own[name] for name in model.private if name in own}}
+    mine = {name: own[name] for name in model.private if name in own}
+    if CONTENT in shared and RESIDUAL in mine:
+        mine[RESIDUAL] = seen_only(mine[RESIDUAL], own[SEEN])
+    return {**shared, **mine}
+
+
+def _items(body: TrainBody, store: TenantStore) -> ItemFeatures:
+    """What the instruction has the network know of the items."""
+    if body.content and body.encoder is None:
+        raise ProtocolError("The instruction is to train on content and names no encoder.")
+    return features_of(store, body.encoder if body.content else None)
+
+
+def _own(network: Network, model: NeuralModel, rows: Histories) -> dict[str, AnyArray]:
+    """The private weights as they are kept, if there are any."""
+    if not model.private:
+        return {}
+    seen = np.bincount(rows.items, minlength=rows.num_items) > 0
+    return {**arrays_of(network, model.private), SEEN: seen}
 
 
 def _network(
-    body: TrainBody, model: NeuralModel, arrays: dict[str, AnyArray], content: Float32Array | None, store: TenantStore
+    body: TrainBody, model: NeuralModel, arrays: dict[str, AnyArray], items: ItemFeatures, store: TenantStore
 ) -> Network:
     """The network with the shared weights that came, and the tenant's own private ones."""
-    width = 0 if content is None else content.shape[1]
-    network = model.build(store.dataset().num_items, width, body.holdout.seed)
+    network = model.build(items.num_items, items.widths.tolist(), body.holdout.seed)
     missing = set(network.state_dict()) - set(arrays) - set(model.private)
     if missing or set(arrays) & set(model.private):
         raise ProtocolError(f"Expected the shared weights of {model.name} and no others; {len(missing)} are missing.")
@@ -161,16 +208,10 @@ def measure(
     return evaluate(scores, fold.history, fold.targets, item_counts=counts, protocol=protocol).of(body.holdout.headline)
 
 
-@lru_cache(maxsize=64)
-def _features(folder: Path) -> ItemFeatures:
-    return catalogue_features(TenantStore(folder).dataset().catalogue)
-
-
 def weights_alone(model: NeuralModel, rows: Histories, store: TenantStore, body: ScoreBody) -> Weights:
     """The recommender as the tenant can train it without anyone else."""
-    items = features_of(store)
-    width = 0 if items.content is None else items.content.shape[1]
-    network = model.build(items.num_items, width, body.holdout.seed)
+    items = features_of(store, body.encoder)
+    network = model.build(items.num_items, items.widths.tolist(), body.holdout.seed)
     alone = Progress(body.holdout.seed, client=store.name)
     train(network, model, LocalRows(rows, items.content, store.assortment()), _plan(body), alone)
     counts = np.bincount(rows.items, minlength=items.num_items)

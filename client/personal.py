@@ -19,7 +19,7 @@ from fedrec.metrics import MetricSums
 from fedrec.models.protocols import Float64Array
 
 ALONE = "local"
-SERVING = ("federated", "tuned", ALONE)
+SERVING = ("federated", "tuned", "fused", ALONE)
 """The arms that can serve a tenant, in the order in which equals are preferred: what others helped to make is first."""
 
 K = TypeVar("K", bound=Hashable)
@@ -54,6 +54,7 @@ def personal(body: ScoreBody, store: TenantStore) -> dict[str, Personal]:
     reached = {spec.label: _reached(spec, kept) for spec in body.models}
     first = body.models[0].label
     options = {(first, arm): values for arm, values in reached[first].items() if arm != ALONE}
+    options |= {(label, "fused"): of["fused"] for label, of in reached.items() if "fused" in of}
     options |= {(label, ALONE): reached[label][ALONE] for label in store.results().get(ALONE, {}) if label in reached}
     store.keep_choice(*choose(options))
     return {label: _personal(label, of, kept, body) for label, of in reached.items()}

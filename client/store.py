@@ -41,18 +41,18 @@ class TenantStore:
 
     def dataset(self) -> Dataset:
         """The tenant's rows. Read once a process, and again when they change."""
-        return _dataset(self.folder, self._version)
+        return _dataset(self.folder, self.version)
 
     def split(self, holdout: Holdout) -> Split:
         """The tenant's rows with validation and test held out by the rule of the run."""
-        return _split(self.folder, self._version, holdout.rule, holdout.starts)
+        return _split(self.folder, self.version, holdout.rule, holdout.starts)
 
     def test_fold(self, holdout: Holdout) -> Fold:
         """What was held out for the one look at the end."""
-        return _test_fold(self.folder, self._version, holdout.rule, holdout.starts)
+        return _test_fold(self.folder, self.version, holdout.rule, holdout.starts)
 
     @property
-    def _version(self) -> int:
+    def version(self) -> int:
         """Changes with the rows, so that nothing is remembered of a folder that was made anew."""
         return (self.folder / ROWS / "dataset.json").stat().st_mtime_ns
 
@@ -127,7 +127,11 @@ def _dataset(folder: Path, version: int) -> Dataset:
 
 @lru_cache(maxsize=64)
 def _split(folder: Path, version: int, rule: str, starts: tuple[int, int] | None) -> Split:
-    dataset = _dataset(folder, version)
+    return held_out(_dataset(folder, version), rule, starts)
+
+
+def held_out(dataset: Dataset, rule: str, starts: tuple[int, int] | None) -> Split:
+    """The rows of a tenant with validation and test held out, see `Holdout`."""
     if rule == "leave-last-out":
         return leave_last_out(dataset.histories())
     if starts is None:

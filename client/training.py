@@ -9,24 +9,29 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fedrec.client.early_stopping import Best
 from fedrec.data import Dataset
 from fedrec.data.histories import Histories
-from fedrec.errors import ModelError
+from fedrec.errors import ConfigError, ModelError
 from fedrec.messages import part
 from fedrec.models import ItemFeatures, Recommender
 from fedrec.models.neural.batches import Batches
-from fedrec.models.neural.network import Network, arrays_of
+from fedrec.models.neural.network import Network, arrays_of, freeze
 from fedrec.models.neural.objectives import Catalogue, Ranking, Task
 from fedrec.models.neural.plan import LocalTraining, Progress, scheduled
 from fedrec.models.neural.protocol import NeuralModel, public_weights, tensor_of
 from fedrec.models.neural.randomness import seed_dropout, stream
 from fedrec.models.protocols import AnyArray, Float32Array
+
+if TYPE_CHECKING:
+    from fedrec.privacy.gradients.steps import PrivateSteps
+    from fedrec.privacy.gradients.terms import StepTerms
 
 N = TypeVar("N", bound=nn.Module)
 Validate = Callable[[Network], float]
@@ -62,7 +67,8 @@ class LocalRows:
 class Trained:
     """What a round of training was. Private: its figures leave a client only as bounded metrics of the update.
 
-    losses: mean of each epoch. validation: value of each epoch, if there was a validation. seconds: in the loop.
+    losses: mean of each epoch; none of private steps, where a loss would be one more thing to keep from leaving.
+    validation: value of each epoch, if there was a validation. seconds: in the loop.
     moments: what the optimizer remembers, by parameter and name, if the plan keeps it.
     """
 
@@ -87,15 +93,33 @@ def train(
     progress: Progress | None = None,
     validate: Validate | None = None,
     moments: Mapping[str, AnyArray] | None = None,
+    noise: StepTerms | None = None,
 ) -> Trained:
     """Train a recommender's `network` in place for one round; pooled training is a run of one round.
 
-    moments: of the client's last round, if the plan keeps them.
-    Raises ModelError if nobody has two events, or the loss is no number any more.
+    moments: of the client's last round, if the plan keeps them. noise: makes each step private, see `check_private`;
+    the plan's `clip_norm` is not used then, and all randomness is secret.
+    Raises ModelError if nobody has two events, or the loss is no number any more; neither of private steps.
     """
+    freeze(network, plan)
     catalogue, histories = rows.catalogue()
-    batches = Batches(histories, model.objective, model.max_length, plan.batch_size)
-    return learn(network, Ranking(catalogue, batches, plan, model.private), plan, progress, validate, moments)
+    batches = Batches(histories, model.objective, model.max_length, plan.batch_size, may_be_empty=noise is not None)
+    task = Ranking(catalogue, batches, plan, model.private)
+    if noise is None:
+        return learn(network, task, plan, progress, validate, moments)
+    check_private(plan, noise, validate is not None)
+    return _learn(_Round(network, task, plan, progress or Progress(), noise), None, moments)
+
+
+def check_private(plan: LocalTraining, noise: StepTerms, validated: bool = False) -> None:
+    """Raises ConfigError for a plan whose course would depend on private rows, or is not the one that was paid for."""
+    if validated or plan.patience is not None:
+        raise ConfigError("Private steps are not ended by a validation, which would be a release without noise.")
+    if plan.steps != noise.steps or plan.batch_size != noise.divisor:
+        raise ConfigError(
+            f"Expected training.local.steps={plan.steps} and batch_size={plan.batch_size} to be those of the noise: "
+            f"{noise.steps} steps over {noise.divisor} users; epochs would tell how many users there are."
+        )
 
 
 def learn(
@@ -110,7 +134,12 @@ def learn(
 
     Raises ModelError if the loss is no number any more.
     """
-    current = _Round(network, task, plan, progress or Progress())
+    return _learn(_Round(network, task, plan, progress or Progress()), validate, moments)
+
+
+def _learn(
+    current: _Round[N], validate: Callable[[N], float] | None, moments: Mapping[str, AnyArray] | None
+) -> Trained:
     current.remember(moments or {})
     return current.run(validate)
 
@@ -123,6 +152,7 @@ class _Round(Generic[N]):
     task: Task
     plan: LocalTraining
     progress: Progress
+    noise: StepTerms | None = None
     steps: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -139,7 +169,9 @@ class _Round(Generic[N]):
         """All epochs or steps."""
         started = time.perf_counter()
         losses: list[float] = []
-        best = _Best(self.plan.patience)
+        best = Best(self.plan.patience)
+        if self.noise is not None:
+            self._private(self.noise)
         while self.steps < self._total and not best.is_over:
             losses.append(self._epoch())
             if validate is not None:
@@ -179,19 +211,38 @@ class _Round(Generic[N]):
             targets += batch.num_targets
         return loss / targets
 
-    def _step(self, batch: Any) -> float:
+    def _private(self, noise: StepTerms) -> None:
+        """All steps of a round with noise: so many, whoever was drawn and whatever came of it."""
+        with self._private_steps(noise) as steps:
+            while self.steps < self._total:
+                steps.gradient()
+                self._move()
+            steps.check_spent()
+
+    def _private_steps(self, noise: StepTerms) -> PrivateSteps:
+        from fedrec.models.neural.by_user import UserRanking
+        from fedrec.privacy.gradients.steps import PrivateSteps  # opacus, for runs that use it
+
+        users = UserRanking(cast(Ranking, self.task))
+        return PrivateSteps(self.network, users, self._optimizer, noise)
+
+    def _move(self) -> None:
+        """From a gradient to the next weights."""
         for group in self._optimizer.param_groups:
             group["lr"] = self.plan.learning_rate * self._rate()
-        self._optimizer.zero_grad()
-        loss = self.task.loss(self.network, batch, self._negatives)
-        loss.backward()  # type: ignore[no-untyped-call]
         for parameter, anchor in self._anchors:
             if parameter.grad is not None:
                 parameter.grad.add_(parameter.detach() - anchor, alpha=self.plan.proximal)
-        if self.plan.clip_norm is not None:
+        if self.plan.clip_norm is not None and self.noise is None:
             nn.utils.clip_grad_norm_(self._parameters, self.plan.clip_norm)
         self._optimizer.step()
         self.steps += 1
+
+    def _step(self, batch: Any) -> float:
+        self._optimizer.zero_grad()
+        loss = self.task.loss(self.network, batch, self._negatives)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._move()
         value = loss.item()
         if not math.isfinite(value):
             raise ModelError(f"The loss became {value} in step {self.steps}; lower learning_rate or set clip_norm.")
@@ -202,33 +253,6 @@ class _Round(Generic[N]):
         warmth = min(1.0, (self.steps + 1) / (self.plan.warmup_steps + 1))
         done = (self.progress.round - 1 + self.steps / self._total) / self.progress.rounds
         return warmth * scheduled(self.plan.schedule, done)
-
-
-@dataclass
-class _Best:
-    """The best weights so far, where a patience says that they are to be kept."""
-
-    patience: int | None
-    values: list[float] = field(default_factory=list)
-    _state: dict[str, Tensor] = field(default_factory=dict)
-
-    def add(self, value: float, network: nn.Module) -> None:
-        """Note the value of an epoch; the earlier one of equals is the best."""
-        if self.patience is not None and all(value > earlier for earlier in self.values):
-            self._state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        self.values.append(value)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether `patience` epochs in a row were no better."""
-        if self.patience is None or not self.values:
-            return False
-        return len(self.values) - 1 - self.values.index(max(self.values)) >= self.patience
-
-    def restore(self, network: nn.Module) -> None:
-        """Put the best weights back."""
-        if self._state:
-            network.load_state_dict(self._state)
 
 
 def _optimizer(parameters: list[nn.Parameter], plan: LocalTraining) -> torch.optim.Optimizer:
@@ -252,8 +276,7 @@ def fit(
     """`model` trained on the rows of one dataset, ready to recommend. items: with content vectors, to use them."""
     histories = dataset.histories()
     features = items or ItemFeatures(dataset.num_items)
-    width = 0 if features.content is None else features.content.shape[1]
-    network = model.build(dataset.num_items, width, seed)
+    network = model.build(dataset.num_items, features.widths.tolist(), seed)
     train(network, model, LocalRows(histories, features.content), plan or LocalTraining(), Progress(seed))
     counts = np.bincount(histories.items, minlength=dataset.num_items)
     weights = arrays_of(network, tuple(network.state_dict())) | public_weights(features, counts)

@@ -8,9 +8,18 @@ from dataclasses import dataclass
 
 from fedrec.config_privacy import Placement
 from fedrec.privacy.accountant import Figure, epsilon_of, reported
-from fedrec.privacy.mechanisms import NEIGHBOURS, UNIT, Gaussian, Mechanism
+from fedrec.privacy.mechanisms import NEIGHBOURS, UNIT, Gaussian, Mechanism, Sampled, SampledGaussian
 
 SAMPLING = "none: every user of a tenant is in every release"
+SAMPLED = (
+    "none for sums: every user of a tenant is in each; in a step of training each user is with chance {rate:g}, "
+    "independently of all others, and nobody but the tenant's own process knows who was"
+)
+DRAWN = (
+    "none for sums: everyone is in each; each device is in a round of training with chance {rate:g} and pays for all "
+    "rounds at that chance. That counts only against those who do not see who was drawn: not against the server, which "
+    "draws, and not against who watches its network. Against them nothing is claimed by it"
+)
 TRUST: dict[Placement, str] = {
     "distributed": "The server and whoever reads its network or disk need not be trusted, as long as it cannot open "
     "the masks (docs/secagg.md) and at least {sharers} tenants of every sum run honest code and keep their noise to "
@@ -29,7 +38,8 @@ NOT_SCORED = "No metrics left a tenant, and nothing was chosen on validation."
 @dataclass(frozen=True)
 class Claim:
     """The claim about one tenant's users. mechanisms: all that its ledger holds. budget: the epsilon it insists on.
-    users: of all tenants, or of the one. scored: whether metrics were added up without noise."""
+    users: of all tenants, or of the one. scored: whether metrics were added up without noise. drawn_by_server: whether
+    the server draws who is in a step, and is believed."""
 
     mechanisms: tuple[Mechanism, ...]
     budget: float
@@ -38,6 +48,7 @@ class Claim:
     sharers: int
     users: int
     scored: bool
+    drawn_by_server: bool = False
 
     @property
     def figure(self) -> Figure:
@@ -55,16 +66,27 @@ class Claim:
         Where the noise is in the sum, she changes it by as many bounds; where each tenant has noise of its own, her
         releases add up.
         """
-        repeated = [
-            part
-            for one in self.mechanisms
-            for part in ([one] * tenants if self._is_own(one) else [one.repeated(tenants)])
-        ]
-        return epsilon_of(repeated, self.delta)
+        return epsilon_of([part for one in self.mechanisms for part in self._of_shopper(one, tenants)], self.delta)
 
-    def _is_own(self, mechanism: Mechanism) -> bool:
-        """Whether each tenant has noise of its own."""
-        return self.placement == "local" and isinstance(mechanism, Gaussian)
+    def _of_shopper(self, one: Mechanism, tenants: int) -> list[Mechanism]:
+        if isinstance(one, SampledGaussian) or (self.placement == "local" and isinstance(one, Gaussian)):
+            return [one] * tenants  # each tenant has noise of its own
+        return [one.repeated(tenants)]
+
+    @property
+    def sampling(self) -> str:
+        """Who is in a release."""
+        rates = [one.rate for one in self.mechanisms if isinstance(one, Sampled)]
+        if not rates:
+            return SAMPLING
+        return (DRAWN if self.drawn_by_server else SAMPLED).format(rate=max(rates))
+
+    @property
+    def releases(self) -> str:
+        """How much was released."""
+        steps = sum(one.steps for one in self.mechanisms if isinstance(one, Sampled))
+        blocks = sum(not isinstance(one, Sampled) for one in self.mechanisms)
+        return f"{blocks} noised blocks" + (f" and {steps} noised steps of training" if steps else "")
 
     @property
     def trust(self) -> str:
@@ -85,8 +107,8 @@ class Claim:
             ("Epsilon", f"{figure.epsilon:.3g} of a budget of {self.budget:g} (running check {self.running:.3g})"),
             ("Delta", f"{self.delta:g}"),
             ("Accountant", _accountant(figure)),
-            ("Releases", f"{len(self.mechanisms)} noised blocks"),
-            ("Sampling", SAMPLING),
+            ("Releases", self.releases),
+            ("Sampling", self.sampling),
             ("Users", f"{self.users:,}"),
             ("A shopper of two tenants", f"epsilon {self.shopper_of(2):.3g}; of three {self.shopper_of(3):.3g}"),
             ("Noise", self.placement),

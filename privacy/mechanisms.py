@@ -56,8 +56,67 @@ class Skellam:
         return Skellam(times * self.l1, times * self.l2, self.variance)
 
 
-Mechanism = Gaussian | Skellam
-_KINDS: dict[str, type[Mechanism]] = {kind.kind: kind for kind in (Gaussian, Skellam)}
+@dataclass(frozen=True)
+class SampledGaussian:
+    """`steps` sums in a row, each over users who were drawn with chance `rate` and independently, each with normal
+    noise of `multiplier` times one user's part."""
+
+    rate: float
+    multiplier: float
+    steps: int
+
+    kind: ClassVar[str] = "sampled-gaussian"
+
+    def __post_init__(self) -> None:
+        _check(self, self.rate, self.multiplier, self.steps)
+        if self.rate > 1 or type(self.steps) is not int:
+            raise ProtocolError(f"Expected rate={self.rate} <= 1 and a whole number steps={self.steps}.")
+
+
+@dataclass(frozen=True)
+class SampledSkellam:
+    """Skellam noise on one sum of integers over users who were drawn with chance `rate` and independently; the other
+    numbers are those of `Skellam`."""
+
+    rate: float
+    l1: float
+    l2: float
+    variance: float
+
+    kind: ClassVar[str] = "sampled-skellam"
+    steps: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        _check(self, self.rate, self.l1, self.l2, self.variance)
+        if self.rate > 1:
+            raise ProtocolError(f"Expected rate={self.rate} <= 1.")
+        _ = self.unsampled
+
+    @property
+    def unsampled(self) -> Skellam:
+        """What it is for a user who is known to be in the sum."""
+        return Skellam(self.l1, self.l2, self.variance)
+
+    def repeated(self, times: int) -> SampledSkellam:
+        """The same for a user who may be drawn at `times` tenants: with this chance by one of them at least, and then
+        with no more than all their bounds."""
+        chance = 1.0 if self.rate == 1 else -math.expm1(times * math.log1p(-self.rate))
+        return SampledSkellam(chance, times * self.l1, times * self.l2, self.variance)
+
+
+OfSum = Gaussian | Skellam
+Sampled = SampledGaussian | SampledSkellam
+Mechanism = OfSum | Sampled
+_KINDS: dict[str, type[Mechanism]] = {kind.kind: kind for kind in (Gaussian, Skellam, SampledGaussian, SampledSkellam)}
+
+
+def sampled(mechanism: OfSum, rate: float) -> Mechanism:
+    """`mechanism` on a sum over users who were drawn with chance `rate`; 1 is everyone."""
+    if rate == 1:
+        return mechanism
+    if isinstance(mechanism, Skellam):
+        return SampledSkellam(rate, mechanism.l1, mechanism.l2, mechanism.variance)
+    return SampledGaussian(rate, mechanism.std / mechanism.l2, 1)
 
 
 def as_record(mechanism: Mechanism) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from fedrec.config_privacy import Placement
 from fedrec.contribution import Block, Contribution, Float64Array, Layout, Total, Words
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.privacy.fixed_point import Encoding
-from fedrec.privacy.mechanisms import Gaussian, Mechanism, Skellam
+from fedrec.privacy.mechanisms import Gaussian, OfSum, Skellam
 from fedrec.privacy.noise import GAUSSIAN_MAX, LARGEST_STD, Keystream, gaussian, skellam, skellam_max
 
 EXACT_STEPS, ROUNDED_STEPS = 1 << 10, 1 << 13
@@ -37,7 +37,7 @@ class BlockNoise:
     resolution for Skellam noise, in the unit of the block for Gaussian noise."""
 
     block: Block
-    mechanism: Mechanism
+    mechanism: OfSum
 
     @property
     def std(self) -> float:

@@ -13,21 +13,23 @@ from dataclasses import dataclass
 from fedrec.contribution import Contribution, Layout, Total, Words
 from fedrec.errors import ProtocolError, Refusal
 from fedrec.privacy.fixed_point import Encoding, plan
-from fedrec.privacy.mechanisms import Mechanism
+from fedrec.privacy.mechanisms import Mechanism, sampled
 from fedrec.privacy.policy import BlockNoise, Placed, noise_on
 
 
 @dataclass(frozen=True)
 class Noise:
-    """The noise of one release: where it is made, and on each block in the order of the layout."""
+    """The noise of one release: where it is made, and on each block in the order of the layout. rate: the chance with
+    which a user is in the sum, if each is drawn for it."""
 
     placement: Placed
     blocks: tuple[BlockNoise, ...]
+    rate: float = 1.0
 
     @property
     def mechanisms(self) -> tuple[Mechanism, ...]:
         """What the release costs, as data for the accountant."""
-        return tuple(one.mechanism for one in self.blocks)
+        return tuple(sampled(one.mechanism, self.rate) for one in self.blocks)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from fedrec.config import ARMS, Arm
 from fedrec.messages import AnyArray, ModelSpec
+from fedrec.metrics import Summary
 from fedrec.models import ClosedForm, Popularity, Weights
 from fedrec.server.choosing import Candidate, Chosen, winner
 from fedrec.server.exchange import Exchange
+from fedrec.server.fusing import parts_of, score_fused
 from fedrec.server.scoring import score_arm
 from fedrec.server.store import load_models
 
@@ -24,12 +26,14 @@ class Entrants:
 
     chosen: one candidate of each recommender. options: all candidates, among which a tenant that is alone chooses for
     itself. models: the federated ones of `chosen`, fitted. pooled: the folder of a run on all rows in one place.
+    agreed: see `measure_mixes`.
     """
 
     chosen: Sequence[Chosen]
     options: Mapping[str, tuple[Candidate, ...]]
     models: Models
     pooled: Path | None = None
+    agreed: tuple[float, ...] = ()
 
     def sent(self, arm: Arm) -> Models:
         """The recommenders whose weights clients are sent. Only neural ones can be tuned."""
@@ -40,6 +44,8 @@ class Entrants:
                 return self.models
             case "tuned":
                 return _neural(self.models)
+            case "fused" if self.agreed:
+                return {part.label: self.models[part.label] for part in parts_of(self.chosen)}
             case "pooled" if self.pooled is not None:
                 return load_models(self.pooled / "models")
             case _:
@@ -54,6 +60,12 @@ class Entrants:
             first = winner(self.chosen)
             return [] if first is None else [_spec(c, c) for c in (first, *(c for c in final if c != first))]
         return specs_of(self.sent(arm))
+
+    def scored(self, exchange: Exchange, arm: Arm, counts: AnyArray) -> dict[str, Summary]:
+        """Label -> what an arm does for all tenants' test users."""
+        if arm == "fused":
+            return score_fused(exchange, self.sent(arm), self.options, self.agreed, counts)
+        return score_arm(exchange, arm, self.specs(arm), self.sent(arm), counts, "final")
 
 
 def specs_of(models: Models) -> list[ModelSpec]:

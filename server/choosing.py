@@ -13,6 +13,9 @@ from fedrec.messages import Params
 from fedrec.models import Localised, create, parameters_of
 from fedrec.models.protocols import Scoring
 
+WORDS = {"residual"}
+"""Hyper-parameters of which "none" is one of the values."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -53,7 +56,7 @@ def candidates_of(model: ModelConfig) -> tuple[Candidate, ...]:
     if empty:
         raise ConfigError(f"models.{model.name}.{empty[0]}: expected at least one value to choose from, got [].")
     options = [
-        parameters_of(create(model.name, {key: _value(v) for key, v in zip(lists, values, strict=True)}))
+        parameters_of(create(model.name, {key: _value(key, v) for key, v in zip(lists, values, strict=True)}))
         for values in itertools.product(*lists.values())
     ]
     if len(options) == 1:
@@ -76,6 +79,6 @@ def winner(chosen: Sequence[Chosen]) -> Candidate | None:
     return max(scored, key=lambda choice: choice.validation).candidate if scored else None
 
 
-def _value(value: Value) -> Value | None:
-    """TOML has no null; the text "none" stands for it."""
-    return None if value == "none" else value
+def _value(key: str, value: Value) -> Value | None:
+    """TOML has no null; the text "none" stands for it, but where it is a value itself."""
+    return None if value == "none" and key not in WORDS else value

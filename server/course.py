@@ -29,11 +29,13 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Course:
-    """A run after its choice. run: names its configuration. rounds: made for it. results: arm -> label -> slices."""
+    """A run after its choice. run: names its configuration. rounds: made for it. agreed: what each mix of arm `fused`
+    reached on validation, if that was measured. results: arm -> label -> slices."""
 
     run: str
     rounds: int
     chosen: tuple[Chosen, ...]
+    agreed: tuple[float, ...] = ()
     results: Mapping[str, Any] = field(default_factory=dict)
 
     def with_arm(self, arm: str, results: Mapping[str, Any]) -> Course:
@@ -44,7 +46,8 @@ class Course:
         """Replace the course in `out`."""
         chosen = [_choice(choice).model_dump() for choice in self.chosen]
         content = {"schema_version": SCHEMA, "run": self.run, "rounds": self.rounds, "chosen": chosen}
-        write_text(out / COURSE, json.dumps(content | {"results": dict(self.results)}, indent=1))
+        rest = {"agreed": list(self.agreed), "results": dict(self.results)}
+        write_text(out / COURSE, json.dumps(content | rest, indent=1))
 
 
 class _Choice(BaseModel):
@@ -63,6 +66,7 @@ class _Course(BaseModel):
     run: str
     rounds: int
     chosen: list[_Choice]
+    agreed: tuple[float, ...] = ()
     results: dict[str, Any]
 
 
@@ -89,7 +93,7 @@ def read_course(out: Path, config: Config) -> Course | None:
         raise ModelError(f"{path} has schema {found.schema_version}; this fedrec reads {SCHEMA}: start the run again.")
     if found.run != run_of(config):
         raise ConfigError(f"{path} is of another configuration; go on with the one that the run began with.")
-    return Course(found.run, found.rounds, tuple(map(_chosen, found.chosen)), found.results)
+    return Course(found.run, found.rounds, tuple(map(_chosen, found.chosen)), found.agreed, found.results)
 
 
 def _choice(choice: Chosen) -> _Choice:

@@ -8,7 +8,7 @@ from fedrec.contribution import Layout, Total
 from fedrec.errors import ModelError
 from fedrec.messages import CONTRIBUTE, AnyArray, ContributeBody, EncoderSpec, NoiseTerms, Phase, StatisticSpec
 from fedrec.models import ClosedForm, ItemFeatures, Statistic, Weights, needed
-from fedrec.models.fitting import may_recur
+from fedrec.models.fitting import SumOverClients, may_recur
 from fedrec.models.statistics import CONTENT, OVER_CONTENT
 from fedrec.server.exchange import Exchange
 
@@ -26,6 +26,11 @@ def fit_federated(
         for label, statistic in asked.items():
             weights[label] = algorithms[label].absorb(weights[label], totals[statistic.key])
     return weights
+
+
+def sum_over_federation(exchange: Exchange, items: ItemFeatures, phase: Phase) -> SumOverClients:
+    """Sums over the tenants, each in a round of its own."""
+    return lambda statistic: _sums(exchange, {statistic.key: statistic}, items, phase)[statistic.key]
 
 
 def _sums(

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fedrec.config import Arm, ModelConfig
-from fedrec.content.features import catalogue_features
 from fedrec.data import Catalogue
 from fedrec.errors import ConfigError
 from fedrec.files import write_text
@@ -19,9 +18,12 @@ from fedrec.messages import Phase
 from fedrec.models import ClosedForm, ItemFeatures, Weights
 from fedrec.server.arms import POPULARITY, Entrants, in_order, measure_tuning, specs_of
 from fedrec.server.choosing import Candidate, Chosen, best, candidates_of, winner
+from fedrec.server.content import items_of
+from fedrec.server.content_card import card_of_run
 from fedrec.server.course import Course, read_course, run_of
 from fedrec.server.exchange import Exchange
 from fedrec.server.fitting import fit_federated
+from fedrec.server.fusing import measure_mixes
 from fedrec.server.neural import train_weights
 from fedrec.server.private_run import bounded, first_personal, plan_privacy, scored_arms, settled
 from fedrec.server.released import RELEASED, Released
@@ -41,7 +43,7 @@ def run(exchange: Exchange, catalogue: Catalogue, out: Path, pooled: Path | None
     if (out / RESULTS).exists():
         raise ConfigError(f"{out} holds a finished run; choose another folder for a new one.")
     options = _begin(exchange)
-    items = catalogue_features(catalogue)
+    items = items_of(exchange.config, catalogue)
     plan_privacy(exchange, items, options)
     exchange.released = released = Released(out / RELEASED)
     course = _course(exchange, items, options, out)
@@ -49,15 +51,15 @@ def run(exchange: Exchange, catalogue: Catalogue, out: Path, pooled: Path | None
     federated = [candidate for candidate in final if candidate.is_federated]
     weights = _fitted(exchange, federated, items, "final", out)
     models = {c.label: (c, weights[c.label]) for c in federated}
+    card = card_of_run(exchange, items, [fitted for _, fitted in models.values()])
     counts = weights[POPULARITY]["popularity"]
-    entrants = Entrants(course.chosen, options, models, pooled)
+    entrants = Entrants(course.chosen, options, models, pooled, course.agreed)
     for arm in scored_arms(exchange.config, in_order(exchange.config.federation.arms)):
-        specs = entrants.specs(arm)
-        if specs and not _is_scored(exchange, arm, course):
-            course = course.with_arm(arm, score_arm(exchange, arm, specs, entrants.sent(arm), counts, "final"))
+        if entrants.specs(arm) and not _is_scored(exchange, arm, course):
+            course = course.with_arm(arm, entrants.scored(exchange, arm, counts))
             course.write(out)
     for label, (candidate, fitted) in models.items():
-        save_model(out / "models" / label, candidate, fitted, catalogue)
+        save_model(out / "models" / label, candidate, fitted, catalogue, card)
     _write_results(out, course)
     released.forget()
     exchange.events.emit("run-end")
@@ -72,7 +74,7 @@ def choose_only(exchange: Exchange, catalogue: Catalogue, out: Path) -> None:
     if exchange.config.privacy is not None:
         raise ConfigError("Nothing is chosen on validation in a run with [privacy]; leave that out to choose.")
     options = _begin(exchange)
-    _course(exchange, catalogue_features(catalogue), options, out)
+    _course(exchange, items_of(exchange.config, catalogue), options, out)
     exchange.events.emit("run-end")
 
 
@@ -87,8 +89,9 @@ def _course(exchange: Exchange, items: ItemFeatures, options: Mapping[str, tuple
     """The run with its choice made, now or before it was interrupted."""
     course = read_course(out, exchange.config)
     if course is None:
-        chosen = _choose(exchange, items, options, out) if exchange.spending is None else settled(options)
-        course = Course(run_of(exchange.config), exchange.round, tuple(chosen))
+        private = exchange.spending is not None
+        chosen, agreed = (settled(options), ()) if private else _choose(exchange, items, options, out)
+        course = Course(run_of(exchange.config), exchange.round, tuple(chosen), agreed)
         course.write(out)
     else:
         exchange.skip(course.rounds)
@@ -134,8 +137,9 @@ def _fitted(
 
 def _choose(
     exchange: Exchange, items: ItemFeatures, options: Mapping[str, tuple[Candidate, ...]], out: Path
-) -> list[Chosen]:
-    """The best candidate of each recommender on validation. Tenant-local recommenders are chosen by each tenant."""
+) -> tuple[list[Chosen], tuple[float, ...]]:
+    """The best candidate of each recommender on validation, and what mixes of them reach there. Tenant-local
+    recommenders are chosen by each tenant."""
     federated = [c for several in options.values() for c in several if c.is_federated]
     weights = _fitted(exchange, federated, items, "choose", out)
     models = {c.label: (c, weights[c.label]) for c in federated}
@@ -146,7 +150,7 @@ def _choose(
     exchange.events.emit("validation", round=exchange.round, metric=metric, scores=headline)
     chosen = [best(several, headline) for several in options.values()]
     measure_tuning(exchange, chosen, models, counts)
-    return chosen
+    return chosen, measure_mixes(exchange, chosen, options, models, counts)
 
 
 def _write_results(out: Path, course: Course) -> None:

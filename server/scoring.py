@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fedrec.config import Arm
-from fedrec.contribution import Layout
+from fedrec.contribution import Layout, Total
 from fedrec.errors import ModelError
 from fedrec.messages import SCORE, AnyArray, EncoderSpec, ModelSpec, Phase, ScoreBody, ranking_protocol
 from fedrec.metrics import MetricSums, Summary
-from fedrec.models import Weights
+from fedrec.models import Weights, create
 from fedrec.models.protocols import EncoderId
 from fedrec.server.choosing import Candidate
+from fedrec.server.content import encoder_of
 from fedrec.server.exchange import Exchange
 from fedrec.server.neural import own_plan
 
@@ -35,19 +36,40 @@ def score_arm(
     layout = Layout(())
     for spec in specs:
         layout = layout.join(per_model.prefixed(spec.label))
-    body = ScoreBody(
+    total = ask_scores(exchange, score_body(exchange, arm, specs, models, phase), models, counts, layout)
+    return {spec.label: MetricSums.from_total(total.part(spec.label), protocol).summary() for spec in specs}
+
+
+def score_body(
+    exchange: Exchange,
+    arm: Arm,
+    specs: Sequence[ModelSpec],
+    models: Mapping[str, tuple[Candidate, Weights]],
+    phase: Phase,
+) -> ScoreBody:
+    """What clients are asked for an arm, in the next round."""
+    return ScoreBody(
         round=exchange.next_round(),
         phase=phase,
         capacity=exchange.capacity,
         holdout=exchange.holdout,
         arm=arm,
         training=own_plan(arm, exchange.config),
-        encoder=EncoderSpec.of(_encoder(models)),
+        encoder=EncoderSpec.of(_encoder(models) or _own_encoder(exchange, arm, specs)),
         models=tuple(specs),
     )
-    arrays = {"counts": np.asarray(counts, dtype=np.float64)} | _shared(arm, models)
-    total = exchange.ask(SCORE, body, arrays, layout, f"score {arm}")
-    return {spec.label: MetricSums.from_total(total.part(spec.label), protocol).summary() for spec in specs}
+
+
+def ask_scores(
+    exchange: Exchange,
+    body: ScoreBody,
+    models: Mapping[str, tuple[Candidate, Weights]],
+    counts: AnyArray,
+    layout: Layout,
+) -> Total:
+    """The sum of all clients' answers to `body`, who get the weights of `models` that its arm needs."""
+    arrays = {"counts": np.asarray(counts, dtype=np.float64)} | _shared(body.arm, models)
+    return exchange.ask(SCORE, body, arrays, layout, f"score {body.arm}")
 
 
 def _encoder(models: Mapping[str, tuple[Candidate, Weights]]) -> EncoderId | None:
@@ -57,6 +79,14 @@ def _encoder(models: Mapping[str, tuple[Candidate, Weights]]) -> EncoderId | Non
         both = " and ".join(sorted(map(str, found)))
         raise ModelError(f"The models were fitted on content of {both}; fit them again on one of them.")
     return found.pop() if found else None
+
+
+def _own_encoder(exchange: Exchange, arm: Arm, specs: Sequence[ModelSpec]) -> EncoderId | None:
+    """What tenants that fit recommenders alone describe items by, where these use content: what the run does."""
+    encoder = encoder_of(exchange.config)
+    if encoder is None or arm != "local":
+        return None
+    return encoder.identity if any(create(s.name, s.candidates[0]).uses_content for s in specs) else None
 
 
 def _shared(arm: Arm, models: Mapping[str, tuple[Candidate, Weights]]) -> dict[str, AnyArray]:

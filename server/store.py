@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fedrec.content import ContentCard
+from fedrec.content.card_file import write_card
 from fedrec.data import Catalogue
 from fedrec.models import Recommender, Weights, load, parameters_of
 from fedrec.server.choosing import Candidate
 
 
-def save_model(folder: Path, candidate: Candidate, weights: Weights, catalogue: Catalogue) -> None:
-    """Write a fitted global model; whole or not at all."""
-    Recommender(candidate.algorithm, weights, catalogue.item_ids).save(folder)
+def save_model(
+    folder: Path, candidate: Candidate, weights: Weights, catalogue: Catalogue, card: ContentCard | None = None
+) -> None:
+    """Write a fitted global model; whole or not at all. card: of its content, if it has any."""
+    recommender = Recommender(candidate.algorithm, weights, catalogue.item_ids)
+    recommender.save(folder)
+    if card is not None and card.encoder == recommender.encoder:
+        write_card(folder, card)
 
 
 def load_models(folder: Path) -> dict[str, tuple[Candidate, Weights]]:

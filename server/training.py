@@ -25,10 +25,11 @@ from fedrec.models import ItemFeatures, validate
 from fedrec.models.neural import NeuralModel
 from fedrec.models.neural.network import arrays_of
 from fedrec.models.neural.plan import SCHEDULES, LocalTraining, scheduled
-from fedrec.privacy.release import Release
+from fedrec.privacy.mechanisms import as_record
 from fedrec.rng import derive
 from fedrec.server.checkpoint import Checkpoint, read_checkpoint
 from fedrec.server.exchange import Exchange, sent
+from fedrec.server.step_noise import drawn_devices, noise_after, step_noise
 from fedrec.strategies.local_updates import TRAIN, TrainBody, mean_update, plan_params
 from fedrec.strategies.optimizers import PROXIMAL, create_optimizer, memory_of, put_memory, put_rate, rate_of
 from fedrec.strategies.summing import Quorum, Summed, sum_replies
@@ -103,8 +104,7 @@ class _Rounds:
     ) -> None:
         self._exchange, self._model, self._training = exchange, model, training
         self._phase, self._folder = phase, folder
-        self._content_dim = 0 if items.content is None else items.content.shape[1]
-        self._num_items, self._encoder = items.num_items, EncoderSpec.of(items.encoder)
+        self._items, self._encoder = items, EncoderSpec.of(items.encoder)
         self._run = run_name(exchange, model, training, phase, items)
         self._strategy: FedAvg = create_optimizer(training.optimizer, training.parameters)
         self._rate = rate_of(self._strategy)
@@ -115,7 +115,8 @@ class _Rounds:
         """Take up the checkpoint, or the first weights."""
         checkpoint = read_checkpoint(self._folder, self._run) if resume else None
         if checkpoint is None:
-            network = self._model.build(self._num_items, self._content_dim, self._exchange.config.seed)
+            widths = self._items.widths.tolist()
+            network = self._model.build(self._items.num_items, widths, self._exchange.config.seed)
             names = tuple(sorted(set(network.state_dict()) - set(self._model.private)))
             self.arrays = arrays_of(network, names)
             self._replace(start)
@@ -149,8 +150,7 @@ class _Rounds:
     def _train(self, number: int) -> None:
         started = time.monotonic()
         messages, body = self._messages(number)
-        codec = body.codec()
-        release = Release(codec.encoding(messages[0].content))
+        release = body.release(messages[0].content)
         for message in messages:
             expecting(message.content, *release.words)
         federation = self._exchange.config.federation
@@ -158,8 +158,8 @@ class _Rounds:
         replies = self._exchange.grid.send_and_receive(messages, timeout=federation.timeout_s)
         in_order = sorted(replies, key=lambda reply: reply.metadata.src_node_id)
         result = sum_replies(in_order, release, Quorum(federation.min_tenants, federation.on_failure))
-        loss = self._absorb(body, result, messages[0])
-        self._history.append({"round": self.round, "loss": loss, "clients": result.total.num_clients})
+        known = self._absorb(body, result, messages[0])
+        self._history.append({"round": self.round, "loss": None, "clients": result.total.num_clients, **known})
         self._emit(
             "round-end",
             number,
@@ -169,7 +169,8 @@ class _Rounds:
             bytes_down=num_bytes(messages[0].content),
             seconds=round(time.monotonic() - started, 3),
             sent=sent(release),
-            loss=loss,
+            mechanisms=[as_record(one) for one in body.mechanisms(release)],
+            **known,
         )
 
     def _messages(self, number: int) -> tuple[list[Message], TrainBody]:
@@ -190,26 +191,31 @@ class _Rounds:
             rounds=self._training.rounds,
             model=self._model.name,
             params=asdict(cast(Any, self._model)),
-            content=self._content_dim > 0,
-            encoder=self._encoder if self._content_dim else None,
+            content=self._items.content is not None,
+            encoder=self._encoder if self._items.content is not None else None,
             plan=plan_params(local),
+            noise=noise_after(self._exchange, self._history),
         )
         content = instruction(body, self.arrays)
         group = str(number)
         return [Message(content, dst_node_id=node, message_type=TRAIN, group_id=group) for node in nodes], body
 
     def _cohort(self) -> list[int]:
-        """The clients of this round; the same ones if the round is repeated."""
+        """The clients of this round; the same ones if it is repeated, but for devices, which are drawn in secret."""
         nodes = sorted(self._exchange.grid.get_node_ids())
+        privacy = self._exchange.config.privacy
+        if privacy is not None and privacy.devices:
+            return drawn_devices(self._exchange, nodes)
         size = max(math.ceil(self._training.cohort * len(nodes)), self._exchange.config.federation.min_tenants)
         if size >= len(nodes):
             return nodes
         chosen = derive(self._exchange.config.seed, "cohort", self.round).choice(len(nodes), size, replace=False)
         return [nodes[index] for index in sorted(chosen.tolist())]
 
-    def _absorb(self, body: TrainBody, result: Summed, source: Message) -> float:
-        """Hand the mean to the strategy as if one client had sent it. Returns the clients' mean loss."""
-        mean, loss = mean_update(body, source.content, result.total)
+    def _absorb(self, body: TrainBody, result: Summed, source: Message) -> dict[str, float]:
+        """Hand the mean to the strategy as if one client had sent it. Returns what else the answers tell by name: the
+        mean loss, or the clip of the next round."""
+        mean, known = mean_update(body, source.content, result.total)
         if self._rate is not None:
             done = (self.round - 1) / self._training.rounds
             put_rate(self._strategy, self._rate * scheduled(self._training.schedule, done))
@@ -218,7 +224,7 @@ class _Rounds:
         if arrays is None:
             raise RoundFailed(f"{self._training.optimizer} made no weights of the mean of round {self.round}.")
         self._replace({name: array.numpy() for name, array in arrays.items()})
-        return loss
+        return known
 
     def _replace(self, arrays: Arrays) -> None:
         """New weights, in the number format of the old ones: some strategies widen it."""
@@ -255,5 +261,7 @@ def run_name(
     """Names the rounds of a training: equal for equal configurations, so that another one is not resumed by mistake."""
     held_out = exchange.holdout.model_dump(mode="json")
     sizes = (items.num_items, 0 if items.content is None else items.content.shape[1])
-    parts = [held_out, model.name, asdict(cast(Any, model)), asdict(training), phase, sizes]
+    parts = [held_out, model.name, asdict(cast(Any, model)), asdict(training), phase, sizes, str(items.encoder)]
+    noise = step_noise(exchange)
+    parts += [] if noise is None else [noise.model_dump()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

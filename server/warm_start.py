@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from fedrec.config import Config
+from fedrec.config_content import NO_CONTENT
 from fedrec.errors import ConfigError
 from fedrec.messages import AnyArray
 from fedrec.models import ClosedForm, ItemFeatures, Weights, create
 from fedrec.models.protocols import Scoring
 from fedrec.server.choosing import Candidate
 
+TOWER_L2 = 3.0
+"""Of the regression onto content, as in `fedrec.models.ContentFactors`."""
 LABEL = "warm_start"
 """Under which a closed form is fitted that the run has no other use for."""
 
@@ -30,17 +33,26 @@ AT_RANDOM = FirstWeights()
 
 @dataclass(frozen=True)
 class WarmStart:
-    """The closed form that neural recommenders begin from, and its label among the fitted ones."""
+    """The closed form that neural recommenders begin from, and its label among the fitted ones.
+
+    content: of the items, if the tower begins there, too. That costs no sum more, see `fedrec.models.alignment`.
+    """
 
     label: str
     algorithm: ClosedForm
+    content: AnyArray | None = None
 
     def first_weights(self, model: Scoring, fitted: Mapping[str, Weights]) -> FirstWeights:
-        """The residuals of a neural recommender's items."""
-        from fedrec.models.neural.warm_start import warm_start  # torch, for runs that use it
+        """The residuals of a neural recommender's items, and the tower if that is wanted."""
+        from fedrec.models.neural.protocol import RESIDUAL  # torch, for runs that use it
+        from fedrec.models.neural.warm_start import warm_start, with_tower
 
-        dim = cast(Any, model).dim
-        return FirstWeights(repr(self.algorithm), warm_start(_factors(fitted[self.label], dim), dim))
+        dim, weights = cast(Any, model).dim, fitted[self.label]
+        first = warm_start(_factors(weights, dim), dim)
+        if self.content is None:
+            return FirstWeights(repr(self.algorithm), first)
+        both = with_tower(first[RESIDUAL], self.content, weights["popularity"], TOWER_L2)
+        return FirstWeights(f"{self.algorithm!r} with tower", both)
 
 
 def warm_start_of(config: Config, candidates: Sequence[Candidate], items: ItemFeatures) -> WarmStart | None:
@@ -48,10 +60,12 @@ def warm_start_of(config: Config, candidates: Sequence[Candidate], items: ItemFe
 
     It is the first candidate of the named closed form. If there is none, the closed form is made as wide as the widest
     of them, with its other hyper-parameters as they come. Raises ConfigError if there are no residuals to begin from,
-    or if the closed form would be one that a run with [privacy] has not planned.
+    or no tower that could, or if the closed form would be one that a run with [privacy] has not planned.
     """
     wanted = config.training.warm_start
     neural = [cast(Any, c.algorithm) for c in candidates if not isinstance(c.algorithm, ClosedForm)]
+    if config.training.warm_tower:
+        _check_towers(config, neural)
     if wanted == "none" or not neural:
         return None
     for model in neural:
@@ -60,13 +74,29 @@ def warm_start_of(config: Config, candidates: Sequence[Candidate], items: ItemFe
                 f"training.warm_start is where item residuals begin that all tenants share; {model.name} has "
                 f"residual='{model.residual}'. Set it to 'shared', or training.warm_start to 'none'."
             )
+    content = items.content if config.training.warm_tower else None
     for candidate in candidates:
         if candidate.model == wanted:
-            return WarmStart(candidate.label, cast(ClosedForm, candidate.algorithm))
+            return WarmStart(candidate.label, cast(ClosedForm, candidate.algorithm), content)
     if config.privacy is not None:
         raise ConfigError(f"[privacy] pays for the run's own recommenders; add [[models]] with name = '{wanted}'.")
     rank = min(max(model.dim for model in neural), items.num_items - 1)
-    return WarmStart(LABEL, cast(ClosedForm, create(wanted, {"rank": rank})))
+    return WarmStart(LABEL, cast(ClosedForm, create(wanted, {"rank": rank})), content)
+
+
+def _check_towers(config: Config, neural: Sequence[Any]) -> None:
+    """Raises ConfigError if there is no tower, or nothing to begin it from."""
+    if config.training.warm_start == "none" or config.content.encoder == NO_CONTENT:
+        raise ConfigError(
+            "training.warm_tower begins the tower at item factors and content; set training.warm_start to 'als' or "
+            "'pca' and content.encoder to 'hashed' or 'minilm', or warm_tower to false."
+        )
+    gated = [model.name for model in neural if model.fusion != "sum"]
+    if gated:
+        raise ConfigError(
+            f"training.warm_tower is for content as the encoder weighs it; {gated[0]} has fusion='gate'. Set that to "
+            "'sum', or warm_tower to false."
+        )
 
 
 def _factors(weights: Weights, rank: int) -> AnyArray:

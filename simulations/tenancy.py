@@ -13,6 +13,7 @@ from fedrec.client.party import create_identity, pin_roster, write_policy
 from fedrec.client.store import TenantStore, create_store
 from fedrec.config import SYNTHETIC, Config, DataConfig, TenantsConfig
 from fedrec.config_privacy import PrivacyConfig
+from fedrec.content.vectors import keep_vectors
 from fedrec.data import SPLITS, Dataset, Marketplace, fetch, marketplace
 from fedrec.errors import ConfigError
 from fedrec.files import write_text
@@ -75,6 +76,8 @@ def create_tenants(config: Config, dataset: Dataset, folder: Path) -> list[Tenan
         assortment[rows.interactions.items] = True
         own = config.tenants.split in OWN_ASSORTMENT
         stores.append(create_store(folder / name, rows, assortment if own else None))
+        if config.content.images is not None:
+            keep_vectors(folder / name, config.content.images, config.content.image_source)
         if config.privacy is not None:
             _create_guard(folder / name, config, config.privacy)
     return stores
@@ -88,6 +91,7 @@ def _create_guard(store: Path, config: Config, privacy: PrivacyConfig) -> None:
         placement=privacy.placement,
         colluding=privacy.colluding,
         max_users=config.federation.max_users_per_tenant,
+        trusts_sampling=privacy.trusted_sampling,
         evaluation="simulation",
     )
     create_guard(store, limits)

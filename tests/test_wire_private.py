@@ -116,7 +116,7 @@ def test_under_arm_personal_exactly_the_sums_of_the_chosen_arms_are_sent(factori
 def test_the_server_keeps_nothing_of_a_choice(factorised):
     assert all(store.choice() is not None for store in factorised.stores)
     for path in (factorised.folder / "server").rglob("*.json"):
-        assert "served" not in path.read_text()
+        assert "served_by" not in path.read_text()
         assert "choice" not in path.read_text()
 
 

@@ -32,6 +32,7 @@ from fedrec.simulations.report.schema import (
     Tenant,
     TenantResult,
 )
+from fedrec.simulations.report.served import FUSED, SERVED
 from fedrec.simulations.report.training import curves_of, rounds_of
 
 PLAIN = (
@@ -131,13 +132,14 @@ def _card(card: Mapping[str, Any]) -> ModelCard:
 
 def _results(results: Mapping[str, Mapping[str, Any]]) -> list[Result]:
     return [
-        Result(arm=arm, model=label, slices={name: _measures(part) for name, part in slices.items()})
+        Result(arm=arm, model=label, slices={name: measures_of(part) for name, part in slices.items()})
         for arm, models in results.items()
         for label, slices in models.items()
     ]
 
 
-def _measures(part: Mapping[str, Mapping[str, Any]]) -> dict[str, Measure]:
+def measures_of(part: Mapping[str, Mapping[str, Any]]) -> dict[str, Measure]:
+    """Metric -> measure of one slice of a summary, without those of nobody."""
     return {metric: Measure(**figures) for metric, figures in part.items() if figures["mean"] is not None}
 
 
@@ -162,7 +164,14 @@ def _tenant(store: TenantStore, holdout: Holdout, headline: str, chosen: str) ->
         gain=_gain(local, federated, headline),
         best_personal=serving,
         served_by=served_by,
+        served=_served(store),
     )
+
+
+def _served(store: TenantStore) -> dict[str, float]:
+    """Part of a fusion -> the share of the tenant's users for whom it weighs most."""
+    fused = next(iter(store.results().get(FUSED, {}).values()), None)
+    return {} if fused is None else _means(fused["slices"][SERVED])
 
 
 def _means(part: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

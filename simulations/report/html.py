@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fedrec.simulations.report import charts, quality_tables, standing, training_charts, training_tables, wire_tables
+from fedrec.simulations.report import (
+    charts,
+    quality_tables,
+    served,
+    standing,
+    training_charts,
+    training_tables,
+    wire_tables,
+)
 from fedrec.simulations.report.formats import MISSING, clean, count, duration, metric, plural, size
 from fedrec.simulations.report.schema import Report
 from fedrec.simulations.report.standing import FEDERATED, LOCAL, POOLED, Standing
@@ -37,6 +45,7 @@ def render(report: Report) -> str:
         tiles=_tiles(report),
         quality=quality_tables,
         wire=wire_tables,
+        served=served.table(report),
         model_chart=charts.models(report),
         gain_chart=charts.gains(report),
         bars_cut=_bars_cut(report),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fedrec.simulations.report import standing
+from fedrec.simulations.report import served, standing
 from fedrec.simulations.report.formats import MISSING, change, clean, count, metric, percent, short
 from fedrec.simulations.report.schema import Measure, ModelCard, Report, Result, Tenant
 from fedrec.simulations.report.standing import FEDERATED, FLOOR, LOCAL, Standing
@@ -22,6 +22,7 @@ ARM_NOTES = {
     "local": "each tenant alone",
     "federated": "together, rows stay",
     "tuned": "federated, fitted at home",
+    "fused": "several at once",
     "personal": "what each tenant chose",
     "pooled": "all rows in one place",
 }
@@ -215,7 +216,7 @@ def _parts(report: Report, tops: list[Standing]) -> list[str]:
     chosen = {(top.arm, top.model) for top in tops}
     found = [result.slices for result in report.results if (result.arm, result.model) in chosen]
     names = dict.fromkeys(name for parts in found for name in parts)
-    return [name for name in names if name not in (standing.EVERYONE, standing.LISTS)]
+    return [name for name in names if name not in (standing.EVERYONE, standing.LISTS, served.SERVED)]
 
 
 def _part_name(part: str) -> str:

@@ -65,7 +65,8 @@ class Tenant(Frozen):
     best_federated: str | None  # the federation's choice on validation
     gain: float | None  # relative change of the headline metric on test, `best_federated` to `best_local`
     best_personal: str | None = None  # the recommender that serves it by its own choice on validation
-    served_by: str | None = None  # the arm that this one is of: "federated", "tuned" or "local"
+    served_by: str | None = None  # the arm that this one is of: "federated", "tuned", "fused" or "local"
+    served: dict[str, float] = {}  # under arm `fused`: the share of its test users for whom each part weighs most
 
 
 class Sent(Frozen):

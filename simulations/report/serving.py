@@ -9,7 +9,7 @@ from fedrec.simulations.report.formats import change, metric, plural, short
 from fedrec.simulations.report.schema import Report, Tenant
 from fedrec.simulations.report.standing import FEDERATED, LOCAL
 
-SERVED_BY = {"federated": "federated", "tuned": "tuned", "local": "its own"}
+SERVED_BY = {"federated": "federated", "tuned": "tuned", "fused": "fused", "local": "its own"}
 """An arm -> what serves a tenant, in its words."""
 
 

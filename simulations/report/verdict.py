@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from fedrec.simulations.report import serving, standing
+from fedrec.simulations.report import served, serving, standing
 from fedrec.simulations.report.formats import change, clean, metric, percent, plural, short
 from fedrec.simulations.report.schema import Privacy, Report
 from fedrec.simulations.report.standing import FEDERATED, LOCAL, POOLED, Standing
@@ -36,7 +36,7 @@ def verdict(report: Report) -> Verdict:
     """The verdict on the federation's recommender against the best that tenants do alone."""
     outcome = _outcome(report)
     quality = (_against_pooled(report), _against_floor(report, outcome))
-    details = (*quality, _tenants(report), serving.sentence(report), _failures(report))
+    details = (*quality, _tenants(report), serving.sentence(report), served.sentence(report), _failures(report))
     return Verdict(outcome, _sentence(report, outcome), tuple(text for text in details if text is not None))
 
 

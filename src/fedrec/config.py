@@ -11,14 +11,15 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fedrec.config_content import ContentConfig, check_content
 from fedrec.config_privacy import PrivacyConfig, check_privacy
 from fedrec.config_training import TrainingConfig, Value
 from fedrec.errors import ConfigError
 from fedrec.metrics.protocol import CUT_OFF_METRICS
 from fedrec.tune_config import TuneConfig
 
-Arm = Literal["floor", "local", "federated", "tuned", "personal", "pooled"]
-ARMS: tuple[Arm, ...] = ("floor", "local", "federated", "tuned", "personal", "pooled")
+Arm = Literal["floor", "local", "federated", "tuned", "fused", "personal", "pooled"]
+ARMS: tuple[Arm, ...] = ("floor", "local", "federated", "tuned", "fused", "personal", "pooled")
 """In the order in which they are scored: `personal` chooses between those before it."""
 
 SYNTHETIC = "synthetic"
@@ -95,8 +96,9 @@ class EvaluationConfig(Section):
 class FederationConfig(Section):
     """Who takes part in a round, and the public capacity from which overflow is excluded.
 
-    arms: what is compared. `tuned` and `personal` are cheap beside `local`: `tuned` are a few epochs of neural
-    recommenders and nothing without them, `personal` is a choice between results that are already there.
+    arms: what is compared. `tuned`, `fused` and `personal` are cheap beside `local`: `tuned` are a few epochs of neural
+    recommenders and nothing without them, `fused` serves each user by several recommenders at once, `personal` is a
+    choice between results that are already there.
     secure_aggregation: the server learns sums over tenants only. groups: sums over so many disjoint groups of tenants;
     a tenant then hides among fewer.
     """
@@ -149,6 +151,7 @@ class Config(Section):
     seed: int = Field(default=0, ge=0)
     data: DataConfig
     tenants: TenantsConfig = TenantsConfig()
+    content: ContentConfig = ContentConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     federation: FederationConfig = FederationConfig()
     privacy: PrivacyConfig | None = None
@@ -162,6 +165,11 @@ class Config(Section):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise ValueError(f"models: '{twice}' is there twice; give its values once, as a list: key = [1, 2]")
+        return self
+
+    @model_validator(mode="after")
+    def _described(self) -> Config:
+        check_content(self.content, self.training.local)
         return self
 
     @model_validator(mode="after")

@@ -18,6 +18,13 @@ class PrivacyConfig(BaseModel):
     placement: where the noise is made. colluding: tenants that may tell their share of the noise to the server; the
     noise of federation.min_tenants less these is what is counted on. evaluation: "simulation" adds up metrics without
     noise, which no claim covers; a real tenant refuses that.
+    sample_rate, clip_norm: of recommenders that are trained by gradients, the chance that a user is in a step and the
+    L2 bound of a user's gradient there. How much noise that takes follows from epsilon, delta and the steps of the run.
+    clip_quantile: the share of users whose gradients the bound should leave as they are; it begins at clip_norm and
+    follows a noised vote of the users. None keeps it fixed. Distributed noise only.
+    devices: each client is one user. What a round of training changed is bounded as a whole, by clip_norm, and the
+    server draws the clients of a round with chance training.cohort. trusted_sampling: the clients take its word for
+    that, and count on it in what they are charged.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,6 +35,11 @@ class PrivacyConfig(BaseModel):
     placement: Placement = "distributed"
     colluding: int = Field(default=1, ge=0)
     evaluation: Literal["none", "simulation"] = "none"
+    sample_rate: float = Field(default=0.1, gt=0, le=1)
+    clip_norm: float = Field(default=0.5, gt=0)
+    clip_quantile: float | None = Field(default=None, gt=0, lt=1)
+    devices: bool = False
+    trusted_sampling: bool = False
 
 
 class Held(Protocol):
@@ -46,6 +58,8 @@ class Taking(Protocol):
     def secure_aggregation(self) -> bool: ...
     @property
     def min_tenants(self) -> int: ...
+    @property
+    def max_users_per_tenant(self) -> int: ...
 
 
 class Named(Protocol):
@@ -71,7 +85,15 @@ def check_privacy(privacy: PrivacyConfig, evaluation: Held, federation: Taking, 
             "give starts = [validation, test] in unix seconds"
         )
     if privacy.placement != "distributed":
+        if privacy.clip_quantile is not None:
+            raise ValueError("privacy: clip_quantile needs placement = 'distributed', whose sums hold the users' votes")
+        if privacy.devices:
+            raise ValueError("privacy: devices needs placement = 'distributed'; all noise on one user leaves nothing")
         return
+    if privacy.trusted_sampling and not privacy.devices:
+        raise ValueError("privacy: trusted_sampling is about devices; tenants draw their users themselves")
+    if privacy.devices and federation.max_users_per_tenant != 1:
+        raise ValueError("privacy: devices = true: a client is one user; set federation.max_users_per_tenant to 1")
     if not federation.secure_aggregation:
         raise ValueError(
             "privacy: placement = 'distributed' hides each tenant's part under masks; switch on "

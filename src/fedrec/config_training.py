@@ -21,10 +21,12 @@ class TrainingConfig(BaseModel):
     """How neural recommenders are trained.
 
     schedule: of the server's learning rate. warm_start: the closed form from whose item factors the residuals of neural
-    recommenders begin (the run's own, or one that is fitted for it). local: a client's part of a round, see
-    `fedrec.models.neural.plan.LocalTraining`. alone: what is different where a client trains without others, for
-    `alone_epochs`; so also in arm `tuned`, with which a tenant fits the federated weights to its own rows for
-    `tuning_epochs` at `tuning_learning_rate`. pooled: what is different further where all rows are in one place.
+    recommenders begin (the run's own, or one that is fitted for it). warm_tower: the content tower begins there, too,
+    at the ridge regression of those factors onto the content, and the residuals at what it leaves. local: a client's
+    part of a round, see `fedrec.models.neural.plan.LocalTraining`. alone: what is different where a client trains
+    without others, for `alone_epochs`; so also in arm `tuned`, with which a tenant fits the federated weights to its
+    own rows for `tuning_epochs` at `tuning_learning_rate`. pooled: what is different further where all rows are in one
+    place.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +36,7 @@ class TrainingConfig(BaseModel):
     parameters: dict[str, Value] = {}
     schedule: str = "constant"
     warm_start: WarmStart = "none"
+    warm_tower: bool = False
     cohort: float = Field(default=1.0, gt=0, le=1)
     alone_epochs: int = Field(default=10, ge=1)
     tuning_epochs: int = Field(default=3, ge=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
@@ -93,9 +93,12 @@ class EncoderSpec(Section):
         """`encoder` as an instruction states it."""
         return None if encoder is None else cls(name=encoder.name, digest=encoder.digest)
 
-    def agreed(self) -> ItemEncoder:
-        """This party's own encoder, if it gives the same vectors. Raises Refusal if not, naming both."""
-        return agreed_encoder(EncoderId(self.name, self.digest))
+    def agreed(self, own: Iterable[ItemEncoder] = ()) -> ItemEncoder:
+        """This party's own encoder, if it gives the same vectors. Raises Refusal if not, naming both.
+
+        own: encoders beside those that everyone has.
+        """
+        return agreed_encoder(EncoderId(self.name, self.digest), own)
 
 
 class Body(Section):
@@ -127,15 +130,19 @@ class ContributeBody(Body):
 
 class ScoreBody(Body):
     """Rank for your held-out users and add up the metrics. Arm `local`: with models fitted on your own rows; arm
-    `tuned`: with those that come, tuned on your own rows; arm `personal`: with what did best for you. Of its models the
-    first is the one that did best for all tenants together.
+    `tuned`: with those that come, tuned on your own rows; arm `fused`: with all that come at once, and the best of your
+    `own`; arm `personal`: with what did best for you. Of its models the first is the one that did best for all tenants
+    together.
 
-    training: the `LocalTraining` of neural recommenders that are trained alone, or tuned.
+    training: the `LocalTraining` of neural recommenders that are trained alone, or tuned. agreed: what each mix of arm
+    `fused` reached on validation of all tenants together, once that is known.
     """
 
     arm: Arm
     training: Params | None = None
     models: tuple[ModelSpec, ...] = Field(min_length=1)
+    own: tuple[ModelSpec, ...] = ()
+    agreed: tuple[float, ...] = ()
 
 
 B = TypeVar("B", bound=Body)
@@ -172,8 +179,10 @@ def expected(content: RecordDict) -> tuple[int, int, float]:
     return int(str(record["u32"])), int(str(record["u64"])), float(str(record["bound"]))
 
 
-def read_instruction(message: Message, kind: type[B]) -> tuple[B, dict[str, AnyArray]]:
-    """Body and arrays of an instruction.
+def read_instruction(
+    message: Message, kind: type[B], check: Callable[[EncoderSpec], object] = EncoderSpec.agreed
+) -> tuple[B, dict[str, AnyArray]]:
+    """Body and arrays of an instruction. check: raises Refusal for an encoder that is not this party's.
 
     Raises ProtocolError for anything that is not one, Refusal if its content is of another encoder than the one here.
     """
@@ -185,7 +194,7 @@ def read_instruction(message: Message, kind: type[B]) -> tuple[B, dict[str, AnyA
     except ValidationError as error:
         raise ProtocolError(f"The instruction is not a {kind.__name__} of protocol {PROTOCOL}: {error}") from error
     if parsed.encoder is not None:
-        parsed.encoder.agreed()
+        check(parsed.encoder)
     return parsed, read_arrays(arrays)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.figures import Bar, Row, at_least, within
-from benchmarks.readme import END, START, block_of, figures_table, measured
+from benchmarks.readme import END, HEADLINES, START, block_of, figures_table, measured
 from benchmarks.registry import BENCHMARKS
 from benchmarks.runner import COMPLETE, read_results
 from fedrec.errors import ConfigError
@@ -27,20 +27,41 @@ def result(*rows: Row, status: str = COMPLETE) -> dict[str, Any]:
     }
 
 
-def test_the_table_quotes_every_figure_that_has_a_bar() -> None:
+HEAD = ["| figure | measured | bar | met | `python -m benchmarks run …` |", "|---|---|---|---|---|"]
+
+
+def test_misses_and_headlines_are_seen_at_once_and_every_figure_with_a_bar_unfolds() -> None:
     rows = (
         Row("clients", 15800.4, "1/s", at_least(1000)),
         Row("HR@10", 0.0381, "", within(0.037, 0.0005)),
         Row("only told", 1.0, "s"),
+        Row(HEADLINES[0], 0.18, "", at_least(0.17)),
     )
+    clients = "| clients | 15,800 1/s | at least 1,000 1/s | yes | `speed` |"
+    missed = "| HR@10 | 0.0381 | 0.037 ± 0.0005 | **no** | `speed` |"
+    headline = f"| {HEADLINES[0]} | 0.18 | at least 0.17 | yes | `speed` |"
     assert figures_table([result(*rows)]).splitlines() == [
-        "| figure | measured | bar | met | `python -m benchmarks run …` |",
-        "|---|---|---|---|---|",
-        "| clients | 15,800 1/s | at least 1,000 1/s | yes | `speed` |",
-        "| HR@10 | 0.0381 | 0.037 ± 0.0005 | **no** | `speed` |",
+        *HEAD,
+        headline,
+        missed,
+        "",
+        "<details>",
+        "<summary>All 3 figures that have a bar</summary>",
+        "",
+        *HEAD,
+        clients,
+        missed,
+        headline,
+        "",
+        "</details>",
         "",
         "Measured on 2 cores of Quick CPU, Python 3.11.7, 2026-11-22.",
     ]
+
+
+def test_every_headline_is_measured() -> None:
+    figures = {row["figure"] for found in read_results() for row in found["rows"] if row["bar"]}
+    assert set(HEADLINES) <= figures
 
 
 def test_an_unfinished_result_is_not_quoted() -> None:

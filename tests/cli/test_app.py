@@ -54,7 +54,7 @@ def test_the_shell_is_offered_names_and_matching_files(tmp_path, monkeypatch):
     (tmp_path / "demand.toml").touch()
     (tmp_path / "demand.txt").touch()
     (tmp_path / "deep").mkdir()
-    assert completion.configurations("de") == ["demo", "deep/", "demand.toml"]
+    assert completion.configurations("de") == ["demo", "devices", "deep/", "demand.toml"]
     assert completion.datasets("ml") == ["ml-100k", "ml-1m"]
     assert completion.public_datasets("comp") == ["complete-journey"]
     assert completion.models("item") == ["item_knn"]

@@ -1,8 +1,12 @@
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from fedrec.cli.run_folder import RunFolder
+from fedrec.cli.serving import chosen_by
 from fedrec.client.store import TenantStore
 from fedrec.models import load
 
@@ -13,11 +17,11 @@ def asked(fedrec, *arguments: object) -> dict:
     return json.loads(result.stdout)
 
 
-def test_a_user_gets_what_the_chosen_global_model_says_with_the_tenants_own_rows(fedrec, run: Path):
+def test_a_user_gets_what_a_global_model_says_with_the_tenants_own_rows(fedrec, run: Path):
     store = TenantStore(run / "tenants" / "tenant-1")
     user = store.dataset().interactions.user_ids[0]
-    found = asked(fedrec, "--run", run, "--user", user, "-n", 4)
     chosen = json.loads((run / "server" / "server.json").read_text())["chosen"]
+    found = asked(fedrec, "--run", run, "--user", user, "-n", 4, "--model", chosen)
     expected = load(run / "server" / "models" / chosen).attach(store.dataset()).recommend(user, 4)
     assert (found["model"], found["tenant"], found["user"]) == (chosen, "tenant-1", user)
     assert [(one["item_id"], one["score"]) for one in found["recommendations"]] == [tuple(one) for one in expected]
@@ -25,6 +29,35 @@ def test_a_user_gets_what_the_chosen_global_model_says_with_the_tenants_own_rows
     assert [one["text"] for one in found["recommendations"]] == [
         catalogue.text[catalogue.positions([one.item_id])[0]] for one in expected
     ]
+
+
+@pytest.mark.parametrize("arm", ["federated", "fused", "local"])
+def test_a_tenant_is_served_by_its_own_choice(fedrec, run: Path, arm, tmp_path: Path):
+    """Whatever it chose, the list is that of the scores by which the arm was measured."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    store = TenantStore(copy / "tenants" / "tenant-1")
+    label = next(iter(store.results()[arm]))
+    store.keep_choice(label, arm)
+    user = store.dataset().interactions.user_ids[0]
+    found = asked(fedrec, "--run", copy, "--user", user, "-n", 3)
+    assert (found["model"], found["served_by"]) == (label, arm)
+    _, _, recommender = chosen_by(RunFolder(copy), store)
+    scores = recommender.algorithm.scores(recommender.weights, store.dataset().histories())[0]
+    scores[store.dataset().histories().row(0)] = -np.inf
+    places = store.dataset().catalogue.positions([one["item_id"] for one in found["recommendations"]])
+    assert sorted(scores[places], reverse=True) == sorted(scores, reverse=True)[:3]
+
+
+def test_a_fused_list_is_not_explained(fedrec, run: Path, tmp_path: Path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    store = TenantStore(copy / "tenants" / "tenant-1")
+    store.keep_choice(next(iter(store.results()["fused"])), "fused")
+    user = store.dataset().interactions.user_ids[0]
+    result = fedrec("recommend", "--run", copy, "--user", user, "--explain")
+    assert result.exit_code == 2
+    assert "name one of its recommenders with --model" in result.stderr
 
 
 def test_seen_items_and_items_that_the_tenant_does_not_sell_are_left_out(fedrec, shops: Path):
@@ -81,8 +114,11 @@ def test_the_newest_run_is_asked_unless_one_is_named(fedrec, run: Path, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Give either --user ID or --items a,b,c."),
-        (["--user", "user-1", "--items", "item-03"], "Give either --user ID or --items a,b,c."),
+        ([], "Give either --user ID, or for a visitor --items a,b,c or --interest WORDS."),
+        (
+            ["--user", "user-1", "--items", "item-03"],
+            "Give either --user ID, or for a visitor --items a,b,c or --interest WORDS.",
+        ),
         (["--user", "user-999"], "Nearest: "),
         (["--user", "nobody at all"], "Ids look like 'user-"),
         (["--user", "user-00", "--tenant", "tenant-7"], "did you mean 'tenant-"),

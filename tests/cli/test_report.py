@@ -27,7 +27,7 @@ def test_the_page_can_go_elsewhere_and_the_numbers_to_a_program(fedrec, copy: Pa
     found = json.loads(fedrec("report", copy / "report.json", "--html", page, "--json").stdout)
     assert (found["run"], found["page"], found["name"]) == (str(copy), str(page), "tiny")
     assert page.read_bytes() == (copy / "report.html").read_bytes()
-    assert set(found["results"]) == {"floor", "local", "federated", "personal", "pooled"}
+    assert set(found["results"]) == {"floor", "local", "federated", "fused", "personal", "pooled"}
     assert sum(found["tenants"].values()) == 3
 
 

@@ -228,7 +228,7 @@ def test_a_plan_for_fewer_users_is_refused_whatever_the_tenant_has(tmp_path: Pat
 
 
 def test_a_policy_survives_its_file(tmp_path: Path) -> None:
-    limits = PrivacyPolicy(2.5, 1e-6, "distributed", 2, 0.5, 77, "simulation")
+    limits = PrivacyPolicy(2.5, 1e-6, "distributed", 2, 0.5, 77, True, "simulation")
     create_guard(tmp_path, limits)
     assert read_policy(tmp_path / FOLDER / POLICY) == limits
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from flwr.app import Message
 
+from fedrec.client.content import features_of
 from fedrec.client.local_training import (
     PRIVATE,
-    features_of,
+    SEEN,
     private_arrays,
     train_reply,
     weights_alone,
@@ -19,18 +20,21 @@ from fedrec.client.local_training import (
     with_private,
 )
 from fedrec.client.store import TenantStore, create_store
+from fedrec.content import HashedEncoder
 from fedrec.errors import ModelError, NotFitted, ProtocolError, Refusal
-from fedrec.messages import EXPECT, WORDS, Capacity, ModelSpec, ScoreBody, instruction
+from fedrec.messages import EXPECT, WORDS, Capacity, EncoderSpec, ModelSpec, ScoreBody, instruction
 from fedrec.models.neural import NeuralModel, SASRec
 from fedrec.models.neural.network import arrays_of
 from fedrec.models.neural.plan import LocalTraining
 from fedrec.models.neural.protocol import CONTENT, POPULARITY, RESIDUAL, run_weight
+from fedrec.models.protocols import EncoderId
 from fedrec.server.exchange import holdout_of
 from fedrec.strategies.local_updates import TRAIN, TrainBody, plan_params
 from tests.federation import LEFT, config_of, grid_of, rows_of
 
 MODEL = SASRec(dim=4, blocks=1, max_length=8)
 RUN = "0" * 16
+HASHED = EncoderSpec.of(HashedEncoder().identity)
 
 
 @pytest.fixture
@@ -74,10 +78,31 @@ def test_an_answer_is_words_and_the_same_for_the_same_question(store):
 
 
 def test_items_are_described_by_the_tenants_own_catalogue(store):
+    with_content = body_of(content=True, encoder=HASHED)
     with pytest.raises(ProtocolError, match="weights are not those of the model"):
+        train_reply(asked(with_content, arrays_for(content_dim=3)), store)
+    width = features_of(store, HASHED).content.shape[1]
+    assert set(train_reply(asked(with_content, arrays_for(content_dim=width)), store)) == {WORDS, EXPECT}
+
+
+def test_content_of_an_encoder_that_is_not_named_is_refused(store):
+    with pytest.raises(ProtocolError, match="names no encoder"):
         train_reply(asked(body_of(content=True), arrays_for(content_dim=3)), store)
-    width = features_of(store).content.shape[1]
-    assert set(train_reply(asked(body_of(content=True), arrays_for(content_dim=width)), store)) == {WORDS, EXPECT}
+
+
+def test_another_encoder_is_refused_and_both_are_named(store):
+    newer = EncoderSpec(name="hashed", digest="of another version")
+    with pytest.raises(Refusal, match=f"hashed of another version, here it is {HashedEncoder().identity}"):
+        train_reply(asked(body_of(content=True, encoder=newer), arrays_for(content_dim=3)), store)
+
+
+def test_without_an_encoder_a_tenant_that_is_alone_knows_items_by_their_ids(store):
+    rows = store.dataset().histories()
+    assert CONTENT not in weights_alone(MODEL, rows, store, asked_to_score("local", epochs=1))
+    described = asked_to_score("local", epochs=1).model_copy(update={"encoder": HASHED})
+    alone = weights_alone(MODEL, rows, store, described)
+    np.testing.assert_array_equal(alone[CONTENT], features_of(store, HASHED).content)
+    assert EncoderId.of(alone) == HashedEncoder().identity
 
 
 def test_validation_stops_a_round_early_while_choosing_only(store):
@@ -142,7 +167,7 @@ def released(model: NeuralModel, content: bool = True) -> dict[str, np.ndarray]:
     """What a server sends of a model of run 0...0, with item contents that tell the six items apart."""
     vectors = {CONTENT: np.eye(6, dtype=np.float32)} if content else {}
     run = run_weight(RUN) if model.private else {}
-    return arrays_for(model, 6 if content else 0) | vectors | run | {POPULARITY: np.arange(6.0)}
+    return arrays_for(model, 6 if content else 0) | vectors | run | {POPULARITY: np.arange(1.0, 7.0)}
 
 
 def asked_to_score(arm: str = "tuned", **plan: Any) -> ScoreBody:
@@ -155,10 +180,20 @@ def test_a_tenant_adds_what_it_kept_of_that_very_run(store):
     model = replace(MODEL, residual="private")
     train_reply(asked(body_of(model), arrays_for(model)), store)
     train_reply(asked(body_of(model, run="1" * 16), arrays_for(model)), store)
-    mine = with_private(model, released(model), store)
+    for run in (RUN, "1" * 16):
+        mine, kept = with_private(model, released(model) | run_weight(run), store), private_arrays(store, run)
+        seen = kept[SEEN]
+        assert seen.tolist() == [True, True, True, True, False, False]  # e is only ever the last of LEFT
+        np.testing.assert_array_equal(mine[RESIDUAL][seen], kept[RESIDUAL][seen])
+        assert not mine[RESIDUAL][~seen].any()
+        assert kept[RESIDUAL][~seen].any()
+
+
+def test_without_content_private_weights_are_all_that_is_known_of_an_item(store):
+    model = replace(MODEL, residual="private")
+    train_reply(asked(body_of(model), arrays_for(model)), store)
+    mine = with_private(model, released(model, content=False), store)
     np.testing.assert_array_equal(mine[RESIDUAL], private_arrays(store, RUN)[RESIDUAL])
-    other = with_private(model, released(model) | run_weight("1" * 16), store)
-    np.testing.assert_array_equal(other[RESIDUAL], private_arrays(store, "1" * 16)[RESIDUAL])
 
 
 def test_a_tenant_that_never_trained_knows_items_by_their_content_alone(store):

@@ -149,7 +149,7 @@ def test_what_is_kept_is_the_tenants_alone(store):
     scored(store, together="000009")
     personal(asked("personal"), store)
     paths = [store.folder / "choice.json", *(store.folder / KEPT).iterdir()]
-    assert len(paths) == 5
+    assert len(paths) == 6
     assert {path.stat().st_mode & 0o777 for path in paths} == {0o600}
     assert (store.folder / KEPT).stat().st_mode & 0o777 == 0o700
     assert json.loads(paths[0].read_text()) == {"model": "popularity", "arm": "local"}

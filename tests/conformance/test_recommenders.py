@@ -18,6 +18,7 @@ from fedrec.models import (
     EASE,
     PCA,
     ClosedForm,
+    ContentFactors,
     ContentKNN,
     ContentMap,
     ContentPCA,
@@ -55,6 +56,8 @@ CASES: list[ClosedForm] = [
     ALS(rank=3, sweeps=3, l2=1.0, alpha=4.0),
     ALS(rank=3, sweeps=3, l2=1.0, alpha=4.0, half_life=2.0),
     ContentKNN(),
+    ContentFactors(rank=3),
+    ContentFactors("pca", rank=4, half_life=None, window=None, max_items_per_user=3),
     ContentMap(rank=4),
     ContentPCA(rank=4),
     ContentPCA(rank=4, content_rank=2, half_life=None, window=None, max_items_per_user=3, unit_norm=False),
@@ -80,6 +83,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("content_pca", {"content_rank": 0}, r"Expected a whole number content_rank=0 >= 1\."),
     ("content_pca", {"unit_norm": 1}, r"Expected unit_norm=1 to be true or false\."),
     ("content_map", {"bias": 0.0}, r"Expected bias=0\.0 > 0\."),
+    ("content_factors", {"base": "ease"}, r"Expected base='ease' to be one of als, pca\."),
+    ("content_factors", {"rank": 0}, r"Expected a whole number rank=0 >= 1\."),
     ("content_knn", {"half_life": "long"}, r"Expected half_life='long' to be a finite number\."),
 ]
 

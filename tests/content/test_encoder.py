@@ -53,3 +53,16 @@ def test_equal_catalogues_share_their_features_and_changed_ones_do_not() -> None
 def test_fields_that_do_not_cover_the_vectors_are_refused() -> None:
     with pytest.raises(ModelError, match="Expected fields of 3 coordinates together"):
         ItemFeatures(2, np.ones((2, 3), np.float32), (Field("text", 2),))
+
+
+def test_what_is_known_of_which_item_is_data() -> None:
+    items = ItemFeatures(
+        3, np.array([[1, 0, 0], [0, 0, 2], [0, 0, 0]], np.float32), (Field("text", 2), Field("age", 1))
+    )
+    assert items.slices == {"text": slice(0, 2), "age": slice(2, 3)}
+    np.testing.assert_array_equal(items.present, [[True, False], [False, True], [False, False]])
+    whole = catalogue_features(catalogue(5), HashedEncoder())
+    assert list(whole.slices) == [field.name for field in HashedEncoder().fields]
+    np.testing.assert_array_equal(ItemFeatures(2).present, [[False], [False]])
+    with pytest.raises(ModelError, match="fields of different names"):
+        ItemFeatures(1, np.ones((1, 2), np.float32), (Field("image", 1), Field("image", 1)))

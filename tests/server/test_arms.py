@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from fedrec.client.kept import kept_validation, read_arrays
-from fedrec.client.local_training import PRIVATE
+from fedrec.client.local_training import PRIVATE, SEEN
 from fedrec.client.store import TenantStore
 from fedrec.errors import RoundFailed
 from fedrec.messages import ModelSpec, ranking_protocol
 from fedrec.metrics import evaluate
 from fedrec.models import load
+from fedrec.models.neural.items import seen_only
 from fedrec.models.neural.protocol import RESIDUAL
 from fedrec.server.arms import Entrants, in_order
 from fedrec.server.choosing import Candidate, Chosen
@@ -48,13 +49,13 @@ def finished(tmp_path_factory) -> tuple[Path, list[TenantStore]]:
 
 
 def test_arms_are_scored_in_the_order_in_which_they_rest_on_each_other():
-    assert in_order(("pooled", "personal", "federated", "local")) == ["local", "federated", "personal", "pooled"]
+    assert in_order(("pooled", "personal", "fused", "local")) == ["local", "fused", "personal", "pooled"]
 
 
 def test_tuning_is_measured_on_validation_before_any_test_is_read(finished):
     folder, _ = finished
-    choose = [("choose", "score federated"), ("choose", "score tuned")]
-    final = [("final", f"score {arm}") for arm in ("floor", "local", "federated", "tuned", "personal")]
+    choose = [("choose", f"score {arm}") for arm in ("federated", "tuned", "fused")]
+    final = [("final", f"score {arm}") for arm in ("floor", "local", "federated", "tuned", "fused", "personal")]
     assert actions(folder) == choose + final
 
 
@@ -79,6 +80,7 @@ def test_each_arm_is_entered_by_those_who_have_something_to_show(finished):
         "local": everyone,
         "federated": {"popularity", "mf"},
         "tuned": {"mf"},
+        "fused": {"mf"},
         "personal": everyone,
     }
 
@@ -101,7 +103,9 @@ def test_a_tenant_is_scored_with_its_private_weights_after_the_last_round(finish
     for store in stores:
         last = store.folder / PRIVATE / f"{bytes(model.weights['run']).hex()}-000002.safetensors"
         fold = store.test_fold(holdout)
-        scores = model.algorithm.scores({**model.weights, **read_arrays(last)}, fold.history)
+        own = read_arrays(last)
+        own[RESIDUAL] = seen_only(own[RESIDUAL], own[SEEN])  # what the tenant never had is its content alone
+        scores = model.algorithm.scores({**model.weights, **own}, fold.history)
         assert not np.array_equal(scores, model.algorithm.scores(model.weights, fold.history))
         metrics = evaluate(
             lambda start, stop, scores=scores: scores[start:stop],

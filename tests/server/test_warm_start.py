@@ -11,6 +11,7 @@ from flwr.app import Message
 
 from fedrec.config import parse
 from fedrec.config_training import WarmStart
+from fedrec.content.features import catalogue_features
 from fedrec.errors import ConfigError
 from fedrec.messages import ARRAYS, BODY, AnyArray
 from fedrec.models import ALS, PCA, ItemFeatures, fit, pooled_sum
@@ -21,7 +22,7 @@ from fedrec.server.run import run
 from fedrec.server.warm_start import LABEL, warm_start_of
 from tests.federation import config_of, exchange_of, grid_of, two_tenants
 
-RESIDUAL = "items.residual.weight"
+TOWER, RESIDUAL = "items.tower.weight", "items.residual.weight"
 MF = {"name": "mf", "dim": 3}
 ONE_ROUND = {"rounds": 1, "local": {"learning_rate": 1e-9}}
 ALS_OF_TWO = {"name": "als", "rank": 2, "sweeps": 2}
@@ -33,6 +34,7 @@ class Trained:
     def __init__(self, folder: Path, models: list[dict[str, object]], **training: object) -> None:
         self.runs: dict[str, str] = {}
         self.first: dict[str, AnyArray] = {}
+        self.towers: dict[str, AnyArray] = {}
         self.stores = two_tenants(folder / "tenants")
         config = config_of(models=models, training=ONE_ROUND | training)
         grid = grid_of(self.stores, self._watched)
@@ -43,6 +45,7 @@ class Trained:
             body = json.loads(str(message.content[BODY]["json"]))
             self.runs[body["phase"]] = body["run"]
             self.first[body["phase"]] = message.content[ARRAYS][RESIDUAL].numpy()
+            self.towers[body["phase"]] = message.content[ARRAYS][TOWER].numpy()
         return False
 
     def fitted(self, algorithm: ALS | PCA, phase: str) -> dict[str, AnyArray]:
@@ -92,6 +95,32 @@ def test_the_first_components_are_kept_of_a_wider_pca(tmp_path):
     rows = found.first["final"].astype(np.float64)
     wanted = vectors @ vectors.T
     np.testing.assert_allclose(rows @ rows.T, wanted * np.trace(rows @ rows.T) / np.trace(wanted), atol=1e-6)
+
+
+def test_the_tower_begins_at_what_content_tells_of_the_factors(tmp_path):
+    """Together with the residual it is the factor, and an item that nobody has had is its tower alone."""
+    found = Trained(tmp_path, [ALS_OF_TWO, MF], warm_start="als", warm_tower=True)
+    content = catalogue_features(found.stores[0].dataset().catalogue).content
+    fitted = found.fitted(ALS(rank=2, sweeps=2), "choose")
+    had = fitted["popularity"] > 0
+    together = content @ found.towers["choose"].T + found.first["choose"]
+    np.testing.assert_allclose(together[had], warm_start(fitted["item_factors"], 3)[RESIDUAL][had], atol=1e-6)
+    assert not found.first["choose"][~had].any()
+    assert np.abs(found.towers["choose"]).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("training", "model", "content", "message"),
+    [
+        ({}, MF, {}, "set training.warm_start to 'als' or 'pca'"),
+        ({"warm_start": "als"}, MF, {"encoder": "none"}, "content.encoder to 'hashed'"),
+        ({"warm_start": "als"}, MF | {"fusion": "gate"}, {}, "mf has fusion='gate'"),
+    ],
+)
+def test_a_tower_that_nothing_can_begin_is_refused(training, model, content, message):
+    config = config_of(models=[model], training=training | {"warm_tower": True}, content=content)
+    with pytest.raises(ConfigError, match=message):
+        warm_start_of(config, candidates_of(config.models[0]), ItemFeatures(6))
 
 
 def started(models: list[dict[str, object]], name: WarmStart, num_items: int = 6, **changes: object):

@@ -45,7 +45,7 @@ def test_a_run_leaves_everything_that_its_documentation_names(tmp_path):
     }
     assert there == expected
     assert read(tmp_path / "run" / "report.json") == report
-    assert report.arms == ["floor", "local", "federated", "personal", "pooled"]
+    assert report.arms == ["floor", "local", "federated", "fused", "personal", "pooled"]
     assert report.privacy.masks_on
     assert not report.privacy.noise_on
 

@@ -33,7 +33,7 @@ def finished(tmp_path_factory) -> tuple[Path, Report]:
 
 def test_every_arm_has_a_result_with_masks_on(finished):
     _, report = finished
-    assert report.arms == ["floor", "local", "federated", "tuned", "personal", "pooled"]
+    assert report.arms == ["floor", "local", "federated", "tuned", "fused", "personal", "pooled"]
     entered = {(result.arm, result.model) for result in report.results}
     assert {(arm, "mf") for arm in report.arms[1:]} <= entered
     assert report.privacy.masks_on

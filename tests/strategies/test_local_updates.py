@@ -37,15 +37,15 @@ def body(number: int = 1, seed: int = 0, plan: LocalTraining = LOCAL) -> TrainBo
 def words(asked: TrainBody, step: float, users: int = 2, loss: float = 1.0, client: str = "shop") -> Words:
     """The answer of a client that adds `step` to every weight."""
     trained = {name: value + np.float32(step) for name, value in START.items()}
-    return update_words(asked, instruction(asked, START), trained, users, loss, client)
+    return update_words(asked, instruction(asked, START), trained, (users, loss), client)
 
 
-def mean(asked: TrainBody, *answers: Words) -> tuple[dict[str, np.ndarray], float]:
+def mean(asked: TrainBody, *answers: Words) -> tuple[dict[str, np.ndarray], float | None]:
     encoding = asked.codec().encoding(instruction(asked, START))
     summed = answers[0] if len(answers) == 1 else add(*answers)
     total = Total(encoding.layout, encoding.decode(summed), len(answers))
-    content, loss = mean_update(asked, instruction(asked, START), total)
-    return {name: array.numpy() for name, array in content.array_records["fedrec.arrays"].items()}, loss
+    content, told = mean_update(asked, instruction(asked, START), total)
+    return {name: array.numpy() for name, array in content.array_records["fedrec.arrays"].items()}, told["loss"]
 
 
 def same(one: Words, other: Words) -> bool:
@@ -91,7 +91,7 @@ def test_what_is_not_finite_is_refused_and_not_sent(step, loss):
 def test_arrays_of_another_shape_are_refused():
     asked = body()
     with pytest.raises(Refusal, match="arrays that were sent"):
-        update_words(asked, instruction(asked, START), {"w": np.zeros(4, np.float32)}, 2, 1.0, "shop")
+        update_words(asked, instruction(asked, START), {"w": np.zeros(4, np.float32)}, (2, 1.0), "shop")
 
 
 def test_a_round_without_users_has_no_mean():

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fedrec.cli import data, evaluate, privacy, recommend, report, simulate, tune
+from fedrec.cli import data, evaluate, model, platform, privacy, recommend, report, simulate, tenant, tune
 from fedrec.cli.exits import EPILOG
 
 app = typer.Typer(
@@ -22,9 +22,12 @@ app.command("simulate", epilog=EPILOG)(simulate.simulate)
 app.command("evaluate", epilog=EPILOG)(evaluate.evaluate)
 app.command("tune", epilog=EPILOG)(tune.tune)
 app.command("recommend", epilog=EPILOG)(recommend.recommend)
+app.command("model", epilog=EPILOG)(model.model)
 app.command("report", epilog=EPILOG)(report.report)
 app.add_typer(data.app, name="data")
 app.add_typer(privacy.app, name="privacy")
+app.add_typer(platform.app, name="platform")
+app.add_typer(tenant.app, name="tenant")
 
 
 def _version(wanted: bool) -> None:

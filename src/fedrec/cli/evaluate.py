@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,7 +22,7 @@ from fedrec.simulations.report.formats import clean, count, metric, plural
 from fedrec.simulations.tenancy import load_dataset
 
 if TYPE_CHECKING:
-    from fedrec.simulations.report.schema import Measure, ModelCard, Report
+    from fedrec.simulations.report.schema import Measure, ModelCard, Report, Result
 
     Slices = dict[str, dict[str, Measure]]
 
@@ -54,13 +55,18 @@ def evaluate(
     duplicates: opening.Duplicates = opening.Repeated.ERROR,
     holdout: Annotated[Rule, typer.Option(help="Each user's last discovery, or what came last in time.")] = Rule.LAST,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Length of the lists that are measured.")] = 10,
+    saved: Annotated[
+        list[Path] | None,
+        typer.Option(help="The folder of a model that was trained without these rows, to be measured beside. Repeat."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the intervals' resampling, and of generated data.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Measure recommenders on one table: no tenants, no federation.
 
-    Fits on the training rows, chooses on validation, reads the test once, by the code that a federation runs.
+    Fits on the training rows, chooses on validation, reads the test once, by the code that a federation runs. A saved
+    model of a federation is measured as it is: so a tenant sees what it would get before it joins.
     """
     with one_line_errors():
         source = opening.source_of(what, catalogue, users, column, duplicates)
@@ -68,11 +74,12 @@ def evaluate(
         evaluation = EvaluationConfig(holdout=holdout.value, ks=(k,), headline=f"NDCG@{k}")
         config = _configured(name, model or list(DEFAULT_MODELS), evaluation, seed)
         opening.show_licence(source, quiet)
+        elsewhere = _zero_shot(saved or [], config, source)
         report = _measure(config, source, quiet)
         if as_json:
-            typer.echo(json.dumps(_as_json(report), ensure_ascii=False))
+            typer.echo(json.dumps(_as_json(report) | _saved_json(elsewhere), ensure_ascii=False))
         else:
-            Console().print(_shown(report, config))
+            Console().print(_shown(report, config, elsewhere))
 
 
 def _configured(name: str, models: list[str], evaluation: EvaluationConfig, seed: int) -> Config:
@@ -89,6 +96,17 @@ def _measure(config: Config, source: DataConfig, quiet: bool) -> Report:
     dataset = load_dataset(source, config.seed)
     with progress.watching(config, progress.ONE_TABLE, quiet) as listener:
         return run(config, dataset, listener)
+
+
+def _zero_shot(saved: list[Path], config: Config, source: DataConfig) -> list[Result]:
+    from fedrec.simulations.zero_shot import zero_shot
+
+    dataset = load_dataset(source, config.seed) if saved else None
+    return [zero_shot(folder, config, dataset) for folder in saved if dataset is not None]
+
+
+def _saved_json(elsewhere: list[Result]) -> dict[str, Any]:
+    return {"saved": {result.model: {"test": result.model_dump()["slices"]} for result in elsewhere}}
 
 
 def _as_json(report: Report) -> dict[str, Any]:
@@ -113,8 +131,8 @@ def _as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _shown(report: Report, config: Config) -> RenderableType:
-    """The results for a terminal, best first."""
+def _shown(report: Report, config: Config, elsewhere: list[Result]) -> RenderableType:
+    """The results for a terminal, best first, and then those of saved models."""
     from fedrec.simulations.one_table import result_of
 
     columns = {
@@ -131,6 +149,9 @@ def _shown(report: Report, config: Config) -> RenderableType:
     for card in ordered:
         cells = [_figure(found[card.name], column, column == report.headline) for column in columns.values()]
         rows.add_row(_name(card, report, config), metric(_validation(card)), *cells)
+    for result in elsewhere:
+        cells = [_figure(result.slices, column, column == report.headline) for column in columns.values()]
+        rows.add_row(Text(f"saved: {clean(result.model)}"), metric(None), *cells)
     return Padding(Group(*_heading(report), Text(""), rows), (0, 1), expand=False)
 
 

@@ -10,9 +10,10 @@ import typer
 
 from fedrec.cli import completion
 from fedrec.config import SYNTHETIC, DataConfig
-from fedrec.data import SOURCES
+from fedrec.data import SOURCES, Dataset
 from fedrec.data.sources import is_cached
 from fedrec.errors import ConfigError
+from fedrec.simulations.tenancy import load_dataset
 
 
 class Repeated(StrEnum):
@@ -54,6 +55,15 @@ def source_of(
     if not Path(what).exists():
         raise ConfigError(f"Expected a file, a directory or one of {[*SOURCES, SYNTHETIC]}, got {what!r}.")
     return DataConfig(path=Path(what), catalogue=catalogue, users=users, columns=columns, duplicates=duplicates.value)
+
+
+def rows_of(what: str | None, catalogue: Path | None, column: list[str] | None, duplicates: Repeated) -> Dataset | None:
+    """The rows of `what`; None without it. Raises ConfigError if only options of it are given."""
+    if what is not None:
+        return load_dataset(source_of(what, catalogue, None, column, duplicates), seed=0)
+    if catalogue is not None or column:
+        raise ConfigError("--catalogue and --column describe the rows of --data; give that, too.")
+    return None
 
 
 def show_licence(source: DataConfig, quiet: bool = False) -> None:

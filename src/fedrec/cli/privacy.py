@@ -31,6 +31,15 @@ def plan(
     sharers: Annotated[
         int | None, typer.Option(min=1, help="Honest tenants counted on in every sum.", show_default="all but one")
     ] = None,
+    items: Annotated[
+        int | None,
+        typer.Option(min=1, help="Items of the catalogue: also say what to train by gradients, if anything."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="The recommender that would be trained.")] = "sasrec",
+    dim: Annotated[int, typer.Option(min=1, help="Width of its vectors.")] = 64,
+    content_dim: Annotated[int, typer.Option(min=1, help="Width of the items' content.")] = 256,
+    rounds: Annotated[int, typer.Option(min=1, help="Its steps in the whole run.")] = 200,
+    rate: Annotated[float, typer.Option(help="The chance that a user is in a step.")] = 0.1,
     as_json: AsJson = False,
 ) -> None:
     """How much noise a budget means, and what to expect of the recommendations. Reads no data and spends nothing."""
@@ -55,7 +64,14 @@ def plan(
             "users per noise": f"{found.users_per_noise:.4g}",
             "expect": found.quality,
         }
-        _show(rows, as_json)
+        if items is not None:
+            from fedrec.models.neural.sizes import sizes
+            from fedrec.privacy.what_to_train import Training, proposal
+
+            parameters = sizes(model, items, dim, content_dim)
+            training = Training(users, rate, rounds, (tenants / honest) ** 0.5)
+            rows |= proposal(training, parameters, epsilon, delta).rows(parameters)
+        show_rows(rows, as_json)
 
 
 @app.command()
@@ -97,10 +113,11 @@ def explain(where: Where, as_json: AsJson = False) -> None:
         for sentence in plain_words(claim):
             console.print(f"- {sentence}", highlight=False)
         console.print()
-        _show(dict(claim.rows()), as_json)
+        show_rows(dict(claim.rows()), as_json)
 
 
-def _show(rows: dict[str, str], as_json: bool) -> None:
+def show_rows(rows: dict[str, str], as_json: bool) -> None:
+    """Names and texts as a table, or as JSON."""
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False))
         return

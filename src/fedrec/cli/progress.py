@@ -71,17 +71,18 @@ class Training:
         """Take note of an event of this training."""
         self.step, self.steps = int(event["step"]), int(event["steps"])
         if event["event"] == "round-end":
-            self.loss = float(event["loss"])
+            self.loss = float(event["loss"]) if "loss" in event else None  # private rounds tell none
             self.seconds.append(float(event["seconds"]))
 
     def words(self, done: int) -> str:
         """Loss, seconds of a round, and how long the rest may take. done: rounds that are over."""
-        if self.loss is None:
+        if not self.seconds:
             return ""
         recent = self.seconds[-RECENT:]  # the first round of a process takes longer
         a_round = sum(recent) / len(recent)
         left = f", {_rough(a_round * (self.steps - done))} left" if done < self.steps else ""
-        return f": loss {self.loss:.4g}, {duration(a_round)} a round{left}"
+        loss = "" if self.loss is None else f"loss {self.loss:.4g}, "
+        return f": {loss}{duration(a_round)} a round{left}"
 
 
 @dataclass

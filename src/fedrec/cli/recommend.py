@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from fedrec.cli import completion
+from fedrec.cli import completion, opening
 from fedrec.cli.exits import one_line_errors
 from fedrec.simulations.report.formats import clean, percent, short
 
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 ITEM_WIDTH = 52
 ID_WIDTH = 14
+SERVED_BY = {
+    None: "of all tenants",
+    "federated": "of all tenants",
+    "tuned": "of all tenants, tuned here",
+    "fused": "and others, fused",
+    "local": "of this tenant alone",
+}
+"""The arm by which a tenant is served -> whose recommender it is."""
 
 
 def recommend(
@@ -33,6 +41,9 @@ def recommend(
     items: Annotated[
         str | None, typer.Option(help="For a visitor who had these items, a,b,c, the oldest first.")
     ] = None,
+    interest: Annotated[
+        str | None, typer.Option(help="For a visitor who wants this, categories or words, a,b,c.")
+    ] = None,
     tenant: Annotated[
         str | None, typer.Option(help="The user's tenant.", show_default="the one that has the user")
     ] = None,
@@ -42,22 +53,35 @@ def recommend(
             help="A recommender of the run.", autocompletion=completion.models, show_default="chosen on validation"
         ),
     ] = None,
+    saved: Annotated[
+        Path | None, typer.Option(help="A saved model in place of a run, for a tenant that was not in it.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="That tenant's rows: a dataset directory, or a CSV or Parquet file of events.")
+    ] = None,
+    catalogue: opening.CatalogueFile = None,
+    column: opening.Columns = None,
+    duplicates: opening.Duplicates = opening.Repeated.ERROR,
     number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many items.")] = 10,
     explain: Annotated[bool, typer.Option("--explain", help="Say what each recommendation rests on.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Recommend items to a user, by the run's global model and the tenant's own rows.
+    """Recommend items to a user, by what the tenant chose for itself, else by the run's or a saved global model.
 
     Left out are items that the user has had and items that the tenant does not sell.
     """
     with one_line_errors():
-        from fedrec.cli import recommending, run_folder
+        from fedrec.cli import recommending, recommending_saved, run_folder
 
-        found = run_folder.find(run)
-        asked = recommending.Question(user, _listed(items), tenant, model, number, explain)
-        answer = recommending.answer(found, asked)
+        asked = recommending.Question(user, _listed(items), tenant, model, number, explain, interest)
+        if saved is not None:
+            rows = opening.rows_of(data, catalogue, column, duplicates)
+            path, answer = saved, recommending_saved.answer_saved(saved, rows, asked)
+        else:
+            found = run_folder.find(run)
+            path, answer = found.path, recommending.answer(found, asked)
         if as_json:
-            typer.echo(json.dumps(_as_json(answer, found.path), ensure_ascii=False))
+            typer.echo(json.dumps(_as_json(answer, path), ensure_ascii=False))
         else:
             Console().print(_table(answer))
 
@@ -76,8 +100,11 @@ def _as_json(answer: Answer, run: Path) -> dict[str, Any]:
                 {"item_id": share.item_id, "text": share.text, "share": share.share} for share in item.because
             ]
         found.append(entry)
-    who = {"user": answer.user} if answer.user is not None else {"items": list(answer.history)}
-    return {"run": str(run), "model": answer.model, "tenant": answer.tenant, **who, "recommendations": found}
+    who: dict[str, Any] = {"user": answer.user} if answer.user is not None else {"items": list(answer.history)}
+    if answer.interest is not None:
+        who["interest"] = answer.interest
+    by = {} if answer.served_by is None else {"served_by": answer.served_by}
+    return {"run": str(run), "model": answer.model, **by, "tenant": answer.tenant, **who, "recommendations": found}
 
 
 def _table(answer: Answer) -> RenderableType:
@@ -93,7 +120,7 @@ def _table(answer: Answer) -> RenderableType:
     rows.add_column("score", justify="right", no_wrap=True)
     for rank, item in enumerate(answer.items, start=1):
         rows.add_row(str(rank), _cell(item), Text(clean(item.item_id)), f"{item.score:.4g}")
-    title = Text(f"For {whose}{where}, by {answer.model} of all tenants{chosen}{why}", "bold")
+    title = Text(f"For {whose}{where}, by {answer.model} {SERVED_BY[answer.served_by]}{chosen}{why}", "bold")
     empty = Text("Nothing is left to recommend: everything that the tenant sells was had already.")
     return Padding(Group(title, Text(""), rows if answer.items else empty), (0, 1), expand=False)
 

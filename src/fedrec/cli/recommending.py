@@ -11,6 +11,8 @@ from typing import Any, cast
 import numpy as np
 
 from fedrec.cli.run_folder import RunFolder
+from fedrec.cli.serving import chosen_by
+from fedrec.cli.visiting import Visit, visit
 from fedrec.client.store import TenantStore
 from fedrec.data import Catalogue
 from fedrec.data.catalogue_file import read_catalogue_file
@@ -24,7 +26,7 @@ MOST_NAMES = 8
 
 @dataclass(frozen=True)
 class Question:
-    """Either `user` or `items` is given."""
+    """`user` is given, or else `items`, an `interest`, or both."""
 
     user: str | None
     items: tuple[str, ...] | None
@@ -32,6 +34,7 @@ class Question:
     model: str | None
     number: int
     explain: bool
+    interest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class Item:
 
 @dataclass(frozen=True)
 class Answer:
-    """A list, best first, with how it came about. history: of a visitor; a user's is not repeated."""
+    """A list, best first, with how it came about. history: of a visitor; a user's is not repeated. served_by: the arm
+    that the tenant chose for itself, None where it was not asked or chose nothing."""
 
     model: str
     is_choice: bool
@@ -65,36 +69,53 @@ class Answer:
     user: str | None
     history: tuple[str, ...]
     items: tuple[Item, ...]
+    interest: str | None = None
+    served_by: str | None = None
 
 
 def answer(run: RunFolder, question: Question) -> Answer:
     """Recommend.
 
     Raises:
-        ConfigError: the question names both a user and items, or neither, or an unknown tenant or model.
+        ConfigError: the question names both a user and a visitor, or neither, or an unknown tenant or model.
         UnknownUser: no tenant has the user.
         UnknownItem: an item is not in the catalogue.
     """
-    if (question.user is None) == (question.items is None):
-        raise ConfigError("Give either --user ID or --items a,b,c.")
-    name, recommender = run.model(question.model)
+    check_subject(question)
     store = _store(run, question)
-    if store is not None:
+    kept = chosen_by(run, store) if store is not None and question.model is None else None
+    name, arm, recommender = kept or _asked_for(run, question.model)
+    if store is not None and arm in (None, "federated"):
         recommender = _at(recommender, store)
-    subject: str | list[str] = list(question.items or ()) if question.user is None else question.user
     if question.user is not None and store is not None:
         recommender = recommender.attach(store.dataset())
-    catalogue = read_catalogue_file(run.path / "catalogue.parquet")
-    found = _list(recommender, subject, question.number, store)
-    why = partial(recommender.explain, subject) if question.explain else None
+    served = Visit(name, recommender, read_catalogue_file(run.path / "catalogue.parquet"), question.items or ())
+    if question.user is None:
+        served = visit(served, question.interest, run, may_change=question.model is None)
+    subject = list(served.history) if question.user is None else question.user
+    found = _list(served.recommender, subject, question.number, store)
+    why = partial(served.recommender.explain, subject) if question.explain else None
     return Answer(
-        model=name,
-        is_choice=question.model is None,
+        model=served.name,
+        is_choice=question.model is None and served.name == name,
         tenant=None if store is None else store.name,
         user=question.user,
         history=question.items or (),
-        items=tuple(_item(one, catalogue, why) for one in found),
+        items=tuple(shown(one, served.catalogue, why) for one in found),
+        interest=question.interest,
+        served_by=arm if served.name == name else None,
     )
+
+
+def check_subject(question: Question) -> None:
+    """Raises ConfigError unless the question is for a user or for a visitor."""
+    if (question.user is None) == (question.items is None and question.interest is None):
+        raise ConfigError("Give either --user ID, or for a visitor --items a,b,c or --interest WORDS.")
+
+
+def _asked_for(run: RunFolder, model: str | None) -> tuple[str, str | None, Recommender]:
+    name, recommender = run.model(model)
+    return name, None, recommender
 
 
 def _at(recommender: Recommender, store: TenantStore) -> Recommender:
@@ -118,7 +139,8 @@ def _list(
     return recommender.recommend_to_items(subject, number, candidates=candidates)
 
 
-def _item(one: Recommendation, catalogue: Catalogue, why: Callable[[str], Explanation] | None) -> Item:
+def shown(one: Recommendation, catalogue: Catalogue, why: Callable[[str], Explanation] | None) -> Item:
+    """A recommendation with the item's text and, where they are asked for, its reasons."""
     text = catalogue.text[catalogue.positions([one.item_id])[0]]
     if why is None:
         return Item(one.item_id, text, one.score)

@@ -57,7 +57,7 @@ def simulate(
     arms: Annotated[
         str | None,
         typer.Option(
-            help="What to compare, of floor, local, federated, tuned, personal and pooled.",
+            help="What to compare, of floor, local, federated, tuned, fused, personal and pooled.",
             show_default="as configured",
         ),
     ] = None,

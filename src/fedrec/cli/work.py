@@ -24,6 +24,7 @@ from fedrec.server.events import Event
 
 SCORING = 2.5
 FLOOR_SCORING = 0.8
+FUSED_SCORING = 4.0  # of several recommenders at once
 CHOICE = 0.3  # arm `personal`, which ranks nothing
 ALONE = 0.3  # of a pooled fit, for each tenant that fits by itself
 MASKING = 0.4  # of a round, for each tenant that masks its vector
@@ -70,6 +71,8 @@ class Plan:
         units = (self._steps + SCORING) * self._factor(federated)
         if federated and {"tuned", "personal"} <= set(self._federation.arms):
             units += self.weight("score tuned", federated)
+        if federated and "fused" in self._federation.arms:
+            units += self.weight("score fused", federated)
         return Amount(units, self._training.rounds * self._candidates)
 
     def pooled(self) -> Amount:
@@ -95,6 +98,8 @@ class Plan:
             return CHOICE * factor
         if action == "score tuned":
             return SCORING * factor + EPOCH * self._training.tuning_epochs * self._trained if self._trained else 0.0
+        if action == "score fused":
+            return FUSED_SCORING * factor
         return (SCORING if action.startswith("score") else 1.0) * factor
 
     def _final(self, federated: bool) -> Amount:

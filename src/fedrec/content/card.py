@@ -4,14 +4,13 @@ next."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fedrec.contribution import Total
 from fedrec.models.fitting import SumOverClients
-from fedrec.models.protocols import EncoderId, Field, Float32Array, ItemFeatures
+from fedrec.models.protocols import EncoderId, Float32Array, ItemFeatures
 from fedrec.models.statistics import FieldRelevance
 
 CHANCE = 0.5
@@ -80,16 +79,15 @@ def content_card(items: ItemFeatures, sum_over_clients: SumOverClients, max_item
 
 def card_of(items: ItemFeatures, content: Float32Array, total: Total) -> ContentCard:
     """The card that follows from a released sum of `FieldRelevance`."""
-    fields = items.fields or (Field("content", content.shape[1]),)
     asked = total.values["asked"]
     share = np.maximum(asked, 1.0)
     relevance, spread = total.values["ahead"] / share, total.values["spread"] / share
     cards = []
-    for index, (field, (known, variety)) in enumerate(zip(fields, _variety(content, fields), strict=True)):
+    for index, (name, (known, variety)) in enumerate(zip(items.slices, _variety(items, content), strict=True)):
         heard = asked[index] >= 1.0
         cards.append(
             FieldCard(
-                name=field.name,
+                name=name,
                 known=known,
                 variety=variety,
                 users=float(asked[index]),
@@ -100,14 +98,11 @@ def card_of(items: ItemFeatures, content: Float32Array, total: Total) -> Content
     return ContentCard(items.encoder, items.num_items, tuple(cards))
 
 
-def _variety(content: Float32Array, fields: Sequence[Field]) -> list[tuple[float, float]]:
+def _variety(items: ItemFeatures, content: Float32Array) -> list[tuple[float, float]]:
     """For each field the share of items that have it, and how much it varies among them."""
-    found, start = [], 0
-    for field in fields:
-        part = content[:, start : start + field.width].astype(np.float64)
-        start += field.width
-        lengths = np.linalg.norm(part, axis=1)
-        known = lengths > 0
-        mean = (part[known] / lengths[known, None]).sum(axis=0) / max(int(known.sum()), 1)
+    found = []
+    for where, known in zip(items.slices.values(), items.present.T, strict=True):
+        part = content[known, where].astype(np.float64)
+        mean = (part / np.linalg.norm(part, axis=1, keepdims=True)).sum(axis=0) / max(len(part), 1)
         found.append((float(known.mean()), float(1.0 - mean @ mean) if known.any() else 0.0))
     return found

@@ -55,6 +55,11 @@ class ItemEncoder(Protocol):
         ...
 
     @property
+    def own(self) -> str:
+        """Names what the vectors depend on at this party only, such as a file of its own for its own items."""
+        return ""
+
+    @property
     def fields(self) -> tuple[Field, ...]:
         """The parts of a vector, side by side."""
         ...

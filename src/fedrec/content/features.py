@@ -11,14 +11,14 @@ from fedrec.data.catalogue import Catalogue
 from fedrec.models.protocols import EncoderId, ItemFeatures
 
 REMEMBERED = 4
-_remembered: OrderedDict[tuple[str, EncoderId], ItemFeatures] = OrderedDict()
+_remembered: OrderedDict[tuple[str, EncoderId, str], ItemFeatures] = OrderedDict()
 
 
 def catalogue_features(catalogue: Catalogue, encoder: ItemEncoder | None = None) -> ItemFeatures:
     """Content vectors of `encoder`, or of the default one. Those of the last few catalogues are remembered, by what
     the catalogues say: tenants of one simulation mostly have the same, each in its own folder."""
     chosen = encoder or HashedEncoder()
-    key = _fingerprint(catalogue), chosen.identity
+    key = _fingerprint(catalogue), chosen.identity, chosen.own
     if key not in _remembered:
         content = chosen.encode(catalogue)
         content.flags.writeable = False

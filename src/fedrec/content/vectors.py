@@ -26,9 +26,13 @@ from safetensors.numpy import load as read_tensors
 from fedrec.content.encoder import ItemEncoder, Modality
 from fedrec.data.catalogue import Catalogue
 from fedrec.errors import DataError
+from fedrec.files import write_bytes, write_text
 from fedrec.models import validate
 from fedrec.models.protocols import AnyArray, Field, Float32Array
 
+IMAGE = "image"
+IMAGES, SOURCE = "images", "source.txt"
+"""Where a tenant keeps its own: <store>/images/vectors.* and what made them."""
 MAX_WIDTH = 128
 """Longer vectors are projected onto so many coordinates."""
 
@@ -40,13 +44,14 @@ DAMAGED = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.err
 class VectorFile:
     """The vectors of some items, as they were read and projected.
 
-    vectors: (n, width) float32. digest: names what made them, see `read_vectors`.
+    vectors: (n, width) float32. digest: names what made them, see `read_vectors`. content: digest of the file itself.
     """
 
     name: str
     item_ids: tuple[str, ...]
     vectors: Float32Array
     digest: str
+    content: str = ""
     _positions: Mapping[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -85,6 +90,11 @@ class WithVectors(ItemEncoder):
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     @property
+    def own(self) -> str:
+        """See `ItemEncoder.own`."""
+        return self.file.content
+
+    @property
     def fields(self) -> tuple[Field, ...]:
         """See `ItemEncoder.fields`."""
         return (*self.base.fields, Field(self.file.name, self.file.vectors.shape[1]))
@@ -95,7 +105,24 @@ class WithVectors(ItemEncoder):
         return (*self.base.modalities(catalogue), own)
 
 
-def read_vectors(path: str | Path, name: str = "image", source: str | None = None) -> VectorFile:
+def keep_vectors(folder: Path, path: str | Path, source: str | None) -> None:
+    """Copy a file of image vectors into a tenant's `folder`, with what made them. Raises DataError if it is none."""
+    read_vectors(path, source=source)
+    write_bytes(folder / IMAGES / f"vectors{Path(path).suffix}", Path(path).read_bytes())
+    if source is not None:
+        write_text(folder / IMAGES / SOURCE, source)
+
+
+def kept_vectors(folder: Path) -> VectorFile | None:
+    """The image vectors in a tenant's `folder`, if it has any."""
+    found = sorted((folder / IMAGES).glob("vectors.*"))
+    if not found:
+        return None
+    source = folder / IMAGES / SOURCE
+    return read_vectors(found[0], source=source.read_text(encoding="utf-8") if source.exists() else None)
+
+
+def read_vectors(path: str | Path, name: str = IMAGE, source: str | None = None) -> VectorFile:
     """The vectors of a file; more than `MAX_WIDTH` coordinates are projected by public signs.
 
     source: names the model that made the vectors, such as "clip-vit-b32 1.0". Tenants with catalogues of their own
@@ -114,9 +141,10 @@ def read_vectors(path: str | Path, name: str = "image", source: str | None = Non
         raise _wrong(path, f"it cannot be read as vectors ({error})") from error
     _check(path, item_ids, vectors)
     width = vectors.shape[1]
-    said = f"{width} {source}" if source is not None else f"{width} {hashlib.sha256(content).hexdigest()}"
+    whole = hashlib.sha256(content).hexdigest()
+    said = f"{width} {source}" if source is not None else f"{width} {whole}"
     digest = hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
-    return VectorFile(name, item_ids, projected(vectors.astype(np.float64)), digest)
+    return VectorFile(name, item_ids, projected(vectors.astype(np.float64)), digest, whole)
 
 
 def projected(vectors: AnyArray) -> Float32Array:

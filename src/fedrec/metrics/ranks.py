@@ -97,6 +97,16 @@ def among_candidates(scores: Scores, excluded: BoolMask, users: IntArray, items:
     return TargetRanks(users, items, num_items - above, above - below - hidden, num_items - num_excluded)
 
 
+def counted_among(scores: Scores, excluded: BoolMask, users: IntArray, items: IntArray) -> TargetRanks:
+    """The same as `among_candidates`, without sorting: faster where a user has few targets."""
+    candidates = np.where(excluded, -np.inf, scores)
+    values, rows = scores[users, items][:, None], candidates[users]
+    ahead, not_behind = np.count_nonzero(rows > values, axis=1), np.count_nonzero(rows >= values, axis=1)
+    num_excluded = np.count_nonzero(excluded, axis=1)
+    hidden = np.where(values[:, 0] == -np.inf, num_excluded[users], 0)
+    return TargetRanks(users, items, ahead, not_behind - ahead - hidden, scores.shape[1] - num_excluded)
+
+
 def sampled_exclusion(excluded: BoolMask, users: IntArray, items: IntArray, seeds: tuple[int, int, int]) -> BoolMask:
     """(num_users, num_items) true everywhere but at the targets and the sampled negatives of each user.
 

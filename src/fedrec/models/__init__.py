@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fedrec.models.als import ALS
+from fedrec.models.content_factors import ContentFactors
 from fedrec.models.content_knn import ContentKNN
 from fedrec.models.content_map import ContentMap
 from fedrec.models.content_pca import ContentPCA
@@ -40,6 +41,7 @@ __all__ = [
     "STATISTICS",
     "Attribution",
     "ClosedForm",
+    "ContentFactors",
     "ContentKNN",
     "ContentMap",
     "ContentPCA",

@@ -19,8 +19,8 @@ def content_of(items: ItemFeatures, model: str) -> Float32Array:
     """The content vectors. Raises ModelError if there are none."""
     if items.content is None or not items.content.shape[1]:
         raise ModelError(
-            f"{model} needs content vectors; give ItemFeatures(num_items, content), "
-            "for example from fedrec.content.HashedEncoder().encode(catalogue)."
+            f"{model} needs content vectors; give ItemFeatures(num_items, content), for example from "
+            "fedrec.content.HashedEncoder().encode(catalogue), or name an encoder in the [content] of a configuration."
         )
     return items.content.astype(np.float32)
 

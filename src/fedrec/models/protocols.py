@@ -88,6 +88,22 @@ class ItemFeatures:
         width = 0 if self.content is None else self.content.shape[1]
         if self.fields and sum(field.width for field in self.fields) != width:
             raise ModelError(f"Expected fields of {width} coordinates together, got {self.fields}.")
+        if len({field.name for field in self.fields}) < len(self.fields):
+            raise ModelError(f"Expected fields of different names, got {self.fields}; rename a file of vectors.")
+
+    @property
+    def slices(self) -> dict[str, slice]:
+        """Where each part of a content vector is, by name."""
+        stops = np.cumsum(self.widths).tolist()
+        names = [field.name for field in self.fields] or ["content"]
+        return {name: slice(start, stop) for name, start, stop in zip(names, [0, *stops], stops, strict=False)}
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """(num_items, num_fields) which parts are known of which item."""
+        if self.content is None:
+            return np.zeros((self.num_items, 1), np.bool_)
+        return np.stack([self.content[:, part].any(axis=1) for part in self.slices.values()], axis=1)
 
     @property
     def widths(self) -> IntArray:

@@ -244,7 +244,7 @@ class Recommender:
         ]
 
     def _best(self, scores: AnyArray, n: int, allowed: AnyArray) -> list[Recommendation]:
-        open_items = np.flatnonzero(allowed)
+        open_items = np.flatnonzero(allowed & (scores > -np.inf))  # what a model does not know is not recommended
         values = scores[open_items]
         if len(values) > n:  # sort only what can be among the first n, with all its ties
             least = np.partition(values, -n)[-n]

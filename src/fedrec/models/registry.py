@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from fedrec.errors import ConfigError
 from fedrec.models.als import ALS
+from fedrec.models.content_factors import ContentFactors
 from fedrec.models.content_knn import ContentKNN
 from fedrec.models.content_map import ContentMap
 from fedrec.models.content_pca import ContentPCA
@@ -22,7 +23,19 @@ from fedrec.models.user_knn import UserKNN
 
 ALGORITHMS: dict[str, type[ClosedForm]] = {
     kind.name: kind
-    for kind in (Popularity, Markov, ItemKNN, UserKNN, EASE, PCA, ALS, ContentKNN, ContentMap, ContentPCA)
+    for kind in (
+        Popularity,
+        Markov,
+        ItemKNN,
+        UserKNN,
+        EASE,
+        PCA,
+        ALS,
+        ContentKNN,
+        ContentMap,
+        ContentPCA,
+        ContentFactors,
+    )
 }
 """Name -> class."""
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fedrec.models import validate
+from fedrec.models.neural.items import ContentDim
 from fedrec.models.neural.network import Network, construct
 from fedrec.models.neural.protocol import NeuralModel, Objective, check_common, check_rate, item_side
 from fedrec.models.neural.randomness import Dropout, stream
@@ -18,7 +19,8 @@ from fedrec.models.neural.randomness import Dropout, stream
 class Autoencoder(NeuralModel):
     """The sum of a history's item vectors over the root of its length, through one hidden layer of `hidden` units.
 
-    dropout: share of the events that are left out of a training input. residual: see `fedrec.models.neural.items`.
+    dropout: share of the events that are left out of a training input. residual, fusion: see
+    `fedrec.models.neural.items`.
     """
 
     dim: int = 64
@@ -26,6 +28,7 @@ class Autoencoder(NeuralModel):
     max_length: int = 200
     dropout: float = 0.5
     residual: str = "shared"
+    fusion: str = "sum"
 
     name: ClassVar[str] = "autoencoder"
     objective: ClassVar[Objective] = "rest"
@@ -35,7 +38,7 @@ class Autoencoder(NeuralModel):
         validate.whole("hidden", self.hidden)
         check_rate("dropout", self.dropout)
 
-    def build(self, num_items: int, content_dim: int, seed: int) -> Network:
+    def build(self, num_items: int, content_dim: ContentDim, seed: int) -> Network:
         """See `NeuralModel.build`."""
         generator = stream(seed, "build", self.name)
         return construct(lambda: Network(item_side(self, num_items, content_dim), _Bottleneck(self)), generator)

@@ -39,12 +39,15 @@ class Batches:
     """Batches of `batch_size` of the users who have at least two events.
 
     max_length: newest events that are used of a history, as input and as targets.
+    may_be_empty: private training says nothing of a tenant by which one could tell that it has no such user.
     Raises ModelError if there is no such user.
     """
 
-    def __init__(self, histories: Histories, objective: Objective, max_length: int, batch_size: int) -> None:
+    def __init__(
+        self, histories: Histories, objective: Objective, max_length: int, batch_size: int, may_be_empty: bool = False
+    ) -> None:
         self._users = np.flatnonzero(histories.lengths >= 2)
-        if not len(self._users):
+        if not len(self._users) and not may_be_empty:
             raise ModelError("Nobody has two events, so there is nothing to learn; give longer histories.")
         self._items = torch.from_numpy(np.array(histories.items))
         self._ends = histories.indptr[1:]
@@ -62,8 +65,13 @@ class Batches:
 
     def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
         """Every user once."""
-        used = np.minimum(self._lengths[self._users], self._max_length + 1)
-        for users in of_like_length(self._users, used, self._batch_size, generator):
+        return self.of_users(np.arange(self.num_users), self._batch_size, generator)
+
+    def of_users(self, positions: IntArray, most: int, generator: torch.Generator) -> Iterator[Batch]:
+        """The users at `positions` among those of an epoch, at most so many at a time."""
+        chosen = self._users[positions]
+        used = np.minimum(self._lengths[chosen], self._max_length + 1)
+        for users in of_like_length(chosen, used, most, generator):
             yield self._next(users) if self._objective == "next" else self._rest(users, generator)
 
     def _next(self, users: IntArray) -> Batch:

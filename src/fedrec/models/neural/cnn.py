@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from fedrec.models import validate
+from fedrec.models.neural.items import ContentDim
 from fedrec.models.neural.network import Network, construct
 from fedrec.models.neural.protocol import NeuralModel, Objective, check_common, check_rate, item_side
 from fedrec.models.neural.randomness import Dropout, stream
@@ -26,6 +27,7 @@ class CNN(NeuralModel):
     max_length: int = 200
     dropout: float = 0.2
     residual: str = "shared"
+    fusion: str = "sum"
 
     name: ClassVar[str] = "cnn"
     objective: ClassVar[Objective] = "next"
@@ -36,7 +38,7 @@ class CNN(NeuralModel):
             validate.whole(name, getattr(self, name))
         check_rate("dropout", self.dropout)
 
-    def build(self, num_items: int, content_dim: int, seed: int) -> Network:
+    def build(self, num_items: int, content_dim: ContentDim, seed: int) -> Network:
         """See `NeuralModel.build`."""
         generator = stream(seed, "build", self.name)
         return construct(lambda: Network(item_side(self, num_items, content_dim), _Convolutions(self)), generator)

@@ -1,15 +1,28 @@
-"""Item vectors: `tower(content) + residual[id]`. The tower describes any item, the residual what its id adds."""
+"""Item vectors: `tower(content) + residual[id]`. The tower describes any item, the residual what its id adds.
+
+An item that nobody has had has a tower and no residual: its row was drawn at random, and then only ever ranked below
+what people took. `seen_only` is that rule for a table of residuals.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fedrec.errors import ModelError
+from fedrec.models.neural.fusion import Gate
+from fedrec.models.protocols import AnyArray
 
 RESIDUALS = ("shared", "private", "none")
 """Whose a residual is: of all tenants that share a catalogue, of each tenant alone, or nobody's."""
 ROW_STD = 0.02
+FUSIONS = ("sum", "gate")
+"""How the fields of a content vector come together: as the encoder weighs them, or as a `Gate` learns to."""
+ContentDim = int | Sequence[int]
+"""Width of the public content vectors, or of each of their fields; 0 is without content."""
 
 
 class RowEmbedding(nn.Module):
@@ -35,28 +48,39 @@ class RowEmbedding(nn.Module):
 class ItemVectors(nn.Module):
     """The item side of a recommender; every id of a training step goes through one call.
 
-    content_dim: width of the public content vectors, 0 without content. residual: one of `RESIDUALS`.
+    residual: one of `RESIDUALS`. fusion: one of `FUSIONS`.
     Raises ModelError if there is neither content nor residual.
     """
 
-    def __init__(self, num_items: int, dim: int, content_dim: int, residual: str) -> None:
+    def __init__(self, num_items: int, dim: int, content_dim: ContentDim, residual: str, fusion: str = "sum") -> None:
         super().__init__()
-        if residual == "none" and not content_dim:
+        widths = [content_dim] if isinstance(content_dim, int) else list(content_dim)
+        width = sum(widths)
+        if residual == "none" and not width:
             raise ModelError("Items without content need a residual; give content vectors or residual='shared'.")
         self.num_items, self.dim = num_items, dim
-        self.tower = nn.Linear(content_dim, dim, bias=False) if content_dim else None
+        self.gate = Gate(widths) if fusion == "gate" and width else None
+        self.tower = nn.Linear(width, dim, bias=False) if width else None
         self.residual = None if residual == "none" else RowEmbedding(num_items, dim)
 
-    def forward(self, content: Tensor | None, ids: Tensor | None) -> Tensor:
+    def forward(self, content: Tensor | None, ids: Tensor | None, kept: Tensor | None = None) -> Tensor:
         """Vectors (..., dim) of the items `ids` (...), whose content is `content` (..., content_dim).
 
-        Cold items have content but no ids: their residual is zero.
+        Cold items have content but no ids: their residual is zero. kept: (...) 0 for ids whose residual is left out as
+        if they were cold, else 1; None keeps all.
         """
         parts: list[Tensor] = []
         if self.tower is not None and content is not None:
-            parts.append(self.tower(content))
+            parts.append(self.tower(content if self.gate is None else self.gate(content)))
         if self.residual is not None and ids is not None:
-            parts.append(self.residual(ids))
+            rows = self.residual(ids)
+            parts.append(rows if kept is None else rows * kept[..., None])
         if not parts:
             raise ModelError("Expected content or ids of the items that this recommender can use, got neither.")
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+
+def seen_only(residual: AnyArray, counts: AnyArray) -> AnyArray:
+    """A table of residuals (num_items, dim), zero for the items of which `counts` (num_items,) says that nobody had
+    them. Counts with noise may take a rare item for one; its tower speaks for it then."""
+    return np.where(counts[:, None] > 0, residual, np.zeros((), residual.dtype))

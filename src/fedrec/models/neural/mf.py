@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fedrec.models import validate
-from fedrec.models.neural.items import RowEmbedding
+from fedrec.models.neural.items import ContentDim, RowEmbedding
 from fedrec.models.neural.network import Network, construct
 from fedrec.models.neural.protocol import NeuralModel, Objective, check_common, item_side
 from fedrec.models.neural.randomness import stream
@@ -31,6 +31,7 @@ class MF(NeuralModel):
     gain: float = 8.0
     max_length: int = 200
     residual: str = "shared"
+    fusion: str = "sum"
 
     name: ClassVar[str] = "mf"
     objective: ClassVar[Objective] = "rest"
@@ -42,7 +43,7 @@ class MF(NeuralModel):
         if self.half_life is not None:
             validate.positive("half_life", self.half_life)
 
-    def build(self, num_items: int, content_dim: int, seed: int) -> Network:
+    def build(self, num_items: int, content_dim: ContentDim, seed: int) -> Network:
         """See `NeuralModel.build`."""
         generator = stream(seed, "build", self.name)
         return construct(lambda: Network(item_side(self, num_items, content_dim), _FoldIn(self)), generator)

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fedrec.errors import ModelError
+from fedrec.errors import ConfigError, ModelError
 from fedrec.models.neural.items import ItemVectors
+from fedrec.models.neural.plan import LocalTraining
 from fedrec.models.protocols import AnyArray
 
 N = TypeVar("N", bound=nn.Module)
@@ -29,9 +30,9 @@ class Network(nn.Module):
         super().__init__()
         self.items, self.encoder, self.meeting = items, encoder, meeting
 
-    def item_vectors(self, content: Tensor | None, ids: Tensor | None) -> Tensor:
+    def item_vectors(self, content: Tensor | None, ids: Tensor | None, kept: Tensor | None = None) -> Tensor:
         """(..., dim); see `ItemVectors.forward`. The only way to the table of residuals."""
-        vectors: Tensor = self.items(content, ids)
+        vectors: Tensor = self.items(content, ids, kept)
         return vectors
 
     def states(self, vectors: Tensor, lengths: Tensor) -> Tensor:
@@ -61,6 +62,16 @@ class Network(nn.Module):
         if self.meeting is None:
             return (states * vectors).sum(-1)
         return self.score(states[:, :, None], vectors[:, :, None])[..., 0, 0]
+
+
+def freeze(network: nn.Module, plan: LocalTraining) -> None:
+    """Leave out of training what the plan freezes. Raises ConfigError if that is nothing that is there, or all."""
+    names = [name for name, _ in network.named_parameters()]
+    kept = [name for name in names if not plan.freezes(name)]
+    if plan.freeze and len(kept) in (0, len(names)):
+        raise ConfigError(f"Expected freeze={plan.freeze!r} to name some of the parameters {', '.join(sorted(names))}.")
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name in kept)
 
 
 @runtime_checkable

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from fedrec.models import validate
 from fedrec.models.losses import CELLS_AT_A_TIME
+from fedrec.models.neural.items import ContentDim
 from fedrec.models.neural.mf import recency_weights
 from fedrec.models.neural.network import Network, construct
 from fedrec.models.neural.protocol import NeuralModel, Objective, check_common, check_halved, check_rate, item_side
@@ -34,6 +35,7 @@ class NeuMF(NeuralModel):
     max_length: int = 200
     dropout: float = 0.2
     residual: str = "shared"
+    fusion: str = "sum"
 
     name: ClassVar[str] = "neumf"
     objective: ClassVar[Objective] = "rest"
@@ -47,7 +49,7 @@ class NeuMF(NeuralModel):
         check_rate("dropout", self.dropout)
         check_halved("hidden", self.hidden, self.layers)
 
-    def build(self, num_items: int, content_dim: int, seed: int) -> Network:
+    def build(self, num_items: int, content_dim: ContentDim, seed: int) -> Network:
         """See `NeuralModel.build`."""
         generator = stream(seed, "build", self.name)
         return construct(

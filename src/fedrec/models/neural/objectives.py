@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from fedrec.errors import ModelError
 from fedrec.models.losses import FULL_SOFTMAX, SAMPLED, full_softmax
 from fedrec.models.neural.batches import Batch, Batches
 from fedrec.models.neural.network import Network
@@ -50,20 +51,40 @@ class Catalogue:
     """The items that are ranked in training: a tenant's assortment, or all.
 
     ids: (n,) positions in the shared catalogue; batches count positions in `ids`. content: (n, content_dim).
+    kept: (n,) see `ItemVectors.forward`.
     """
 
     ids: Tensor
     content: Tensor | None
+    kept: Tensor | None = None
+
+    def dropping(self, share: float, generator: torch.Generator) -> Catalogue:
+        """The items as one step sees them, the residuals of a random `share` of them switched off, so that the tower
+        learns to do without (DropoutNet: Volkovs, Yu, Poutanen, NeurIPS 2017). An item is on or off wherever it is met
+        in the step, as an input, a target or a negative, and whoever had it."""
+        if not share:
+            return self
+        return replace(self, kept=torch.empty(len(self.ids)).bernoulli_(1 - share, generator=generator))
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """What a recommender learns: to rank first what came next. See `Task`."""
+    """What a recommender learns: to rank first what came next. See `Task`.
+
+    Raises ModelError for a plan with item dropout where items have no content.
+    """
 
     catalogue: Catalogue
     batches: Batches
     plan: LocalTraining
     private: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.plan.item_dropout and self.catalogue.content is None:
+            raise ModelError(
+                f"item_dropout={self.plan.item_dropout} leaves items to their content, and they have none; give "
+                "content vectors, or item_dropout=0."
+            )
 
     @property
     def num_users(self) -> int:
@@ -79,18 +100,19 @@ class Ranking:
         return self.batches.epoch(generator)
 
     def loss(self, network: Network, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Mean loss of the targets. generator: of the negatives."""
+        """Mean loss of the targets. generator: of item dropout and negatives."""
         return batch_loss(network, self.catalogue, batch, self.plan, generator)
 
 
 def batch_loss(
-    network: Network, catalogue: Catalogue, batch: Batch, plan: LocalTraining, negatives: torch.Generator
+    network: Network, catalogue: Catalogue, batch: Batch, plan: LocalTraining, generator: torch.Generator
 ) -> Tensor:
-    """Mean loss of the targets of `batch`."""
+    """Mean loss of the targets of `batch`, as one step has it. generator: of item dropout and negatives."""
+    items = catalogue.dropping(plan.item_dropout, generator)
     if plan.loss == FULL_SOFTMAX:
-        return _full(network, catalogue, batch)
-    drawn = torch.randint(len(catalogue.ids), (len(batch.inputs), plan.negatives), generator=negatives)
-    losses = user_losses(network, catalogue, batch, drawn, plan.loss)
+        return _full(network, items, batch)
+    drawn = torch.randint(len(items.ids), (len(batch.inputs), plan.negatives), generator=generator)
+    losses = user_losses(network, items, batch, drawn, plan.loss)
     return losses.sum() / batch.num_targets
 
 
@@ -102,7 +124,8 @@ def user_losses(network: Network, catalogue: Catalogue, batch: Batch, negatives:
     length, width = batch.inputs.shape[1], batch.targets.shape[1]
     together = torch.cat([batch.inputs, batch.targets, negatives], 1)
     content = None if catalogue.content is None else catalogue.content[together]
-    vectors = network.item_vectors(content, catalogue.ids[together])
+    kept = None if catalogue.kept is None else catalogue.kept[together]
+    vectors = network.item_vectors(content, catalogue.ids[together], kept)
     inputs, targets, others = torch.split(vectors, [length, width, negatives.shape[1]], 1)
     states = network.states(inputs, batch.lengths)
     positive = network.score_pairs(states, targets)
@@ -113,7 +136,7 @@ def user_losses(network: Network, catalogue: Catalogue, batch: Batch, negatives:
 
 
 def _full(network: Network, catalogue: Catalogue, batch: Batch) -> Tensor:
-    vectors = network.item_vectors(catalogue.content, catalogue.ids)
+    vectors = network.item_vectors(catalogue.content, catalogue.ids, catalogue.kept)
     inputs = vectors.index_select(0, batch.inputs.view(-1)).view(*batch.inputs.shape, -1)
     states = network.states(inputs, batch.lengths)
     if network.meeting is not None:

@@ -29,16 +29,20 @@ class LocalTraining:
     """Either `epochs` over the users, or `steps` batches if that is given, each round.
 
     loss: one of `fedrec.models.losses.LOSSES`. negatives: drawn for each user, for losses that need them.
+    item_dropout: share of the items that a step knows by their content alone, so that new items are ranked better.
     batch_size: users. schedule: of the learning rate over all rounds, after `warmup_steps` of each round.
     clip_norm: of a step's gradient; None does not clip. proximal: FedProx' mu. patience: epochs without a better
     validation value after which a round ends, with the best weights; None trains to the end.
     keep_moments: the optimizer goes on where it was in the client's last round, instead of anew; what it remembers
     stays with the client.
     update_norm: bound on what a round changes in the shared weights. max_users: no client weighs more than that.
+    freeze: parameters whose names begin so stay as they came, such as "items" where a closed form fitted the items;
+    several with commas. Noise is then on the others only.
     """
 
     loss: str = "softmax"
     negatives: int = 256
+    item_dropout: float = 0.0
     epochs: int = 1
     steps: int | None = None
     batch_size: int = 128
@@ -53,6 +57,7 @@ class LocalTraining:
     keep_moments: bool = False
     update_norm: float = 50.0
     max_users: int = 1000
+    freeze: str = ""
 
     def __post_init__(self) -> None:
         validate.one_of("loss", self.loss, LOSSES)
@@ -65,12 +70,20 @@ class LocalTraining:
         validate.whole("warmup_steps", self.warmup_steps, at_least=0)
         for name in ("learning_rate", "update_norm"):
             validate.positive(name, getattr(self, name))
-        for name in ("weight_decay", "proximal"):
+        for name in ("weight_decay", "proximal", "item_dropout"):
             validate.not_negative(name, getattr(self, name))
+        if self.item_dropout > 1:
+            raise ConfigError(f"Expected item_dropout={self.item_dropout} <= 1, a share of the items.")
         if self.clip_norm is not None:
             validate.positive("clip_norm", self.clip_norm)
         if self.patience is not None and self.steps is not None:
             raise ConfigError("patience counts epochs; give either patience or steps.")
+        if not isinstance(self.freeze, str):
+            raise ConfigError(f"Expected freeze={self.freeze!r} to be the beginning of names of parameters.")
+
+    def freezes(self, name: str) -> bool:
+        """Whether the parameter of this name stays as it came."""
+        return any(name.startswith(part.strip()) for part in self.freeze.split(",") if part.strip())
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 from fedrec.data.histories import Histories
 from fedrec.errors import ConfigError, ModelError, NotFitted
 from fedrec.models import scoring, validate
-from fedrec.models.neural.items import RESIDUALS, ItemVectors
+from fedrec.models.neural.items import FUSIONS, RESIDUALS, ContentDim, ItemVectors, seen_only
 from fedrec.models.neural.network import Network, put_arrays
 from fedrec.models.protocols import ENCODER, AnyArray, Attribution, Float32Array, ItemFeatures, Weights
 
@@ -24,9 +24,9 @@ Objective = Literal["next", "rest"]
 before that moment."""
 
 USERS_AT_A_TIME = 256
-RESIDUAL = "items.residual.weight"
-CONTENT, POPULARITY = "content", "popularity"
-"""Weights that are no parameters: the public content vectors and the items' counts."""
+TOWER, RESIDUAL = "items.tower.weight", "items.residual.weight"
+CONTENT, WIDTHS, POPULARITY = "content", "widths", "popularity"
+"""Weights that are no parameters: the public content vectors, the widths of their fields, the items' counts."""
 RUN = "run"
 """Of a model with private parameters: which rounds of training tenants kept theirs of, as 8 bytes."""
 
@@ -53,7 +53,12 @@ class NeuralModel(Protocol):
         """One of `fedrec.models.neural.items.RESIDUALS`."""
         ...
 
-    def build(self, num_items: int, content_dim: int, seed: int) -> Network:
+    @property
+    def fusion(self) -> str:
+        """One of `fedrec.models.neural.items.FUSIONS`."""
+        ...
+
+    def build(self, num_items: int, content_dim: ContentDim, seed: int) -> Network:
         """A network with parameters drawn from `seed`; content_dim 0 is without content."""
         ...
 
@@ -70,7 +75,8 @@ class NeuralModel(Protocol):
             if content_dim or self.residual != "none":
                 bare += self.build(1, content_dim, 0).state_dict()
         names = [name for name in dict.fromkeys(bare) if name not in self.private]
-        return (*names, CONTENT, POPULARITY, ENCODER, *((RUN,) if self.private else ()))
+        fields = (WIDTHS,) if self.fusion == "gate" else ()
+        return (*names, CONTENT, *fields, POPULARITY, ENCODER, *((RUN,) if self.private else ()))
 
     def scores(self, weights: Weights, histories: Histories) -> Float32Array:
         """(num_users, num_items) inner products; users without history get the items' popularity."""
@@ -87,11 +93,12 @@ class NeuralModel(Protocol):
 def restored(model: NeuralModel, weights: Weights) -> tuple[Network, Tensor | None]:
     """The network that `weights` describe, ready to score, and the content of the items.
 
-    Without the private weights, which a released model does not have, items are described by their content alone.
+    Without the private weights, which a released model does not have, items are described by their content alone; so
+    are items that have content and that nobody has had.
     Raises NotFitted if there is no content either, or other weights are missing.
     """
     content = weights.get(CONTENT)
-    network = model.build(len(weights[POPULARITY]), 0 if content is None else content.shape[1], 0)
+    network = model.build(len(weights[POPULARITY]), _content_dim(model, weights), 0)
     state = network.state_dict()
     elsewhere = [name for name in model.private if name not in weights]
     if elsewhere and content is None:
@@ -101,8 +108,21 @@ def restored(model: NeuralModel, weights: Weights) -> tuple[Network, Tensor | No
         )
     scoring.need(weights, set(state) - set(elsewhere), model.name)
     zeros = {name: np.zeros(tuple(state[name].shape), np.float32) for name in elsewhere}
-    put_arrays(network, zeros | {name: weights[name] for name in state if name not in zeros})
+    arrays = zeros | {name: weights[name] for name in state if name not in zeros}
+    if content is not None and RESIDUAL in arrays:
+        arrays[RESIDUAL] = seen_only(arrays[RESIDUAL], weights[POPULARITY])
+    put_arrays(network, arrays)
     return network.eval(), tensor_of(content)
+
+
+def _content_dim(model: NeuralModel, weights: Weights) -> ContentDim:
+    """What the network was built with."""
+    if CONTENT not in weights:
+        return 0
+    if model.fusion == "sum":
+        return int(weights[CONTENT].shape[1])
+    scoring.need(weights, (WIDTHS,), model.name)
+    return [int(width) for width in weights[WIDTHS]]
 
 
 def tensor_of(content: AnyArray | None) -> Tensor | None:
@@ -113,8 +133,8 @@ def tensor_of(content: AnyArray | None) -> Tensor | None:
 def public_weights(items: ItemFeatures, counts: AnyArray) -> dict[str, AnyArray]:
     """The weights that are no parameters. counts: (num_items,)."""
     encoder = {} if items.encoder is None else items.encoder.as_weight()
-    content = {} if items.content is None else {CONTENT: items.content, **encoder}
-    return {**content, POPULARITY: np.asarray(counts, np.float64)}
+    weights: dict[str, AnyArray] = {POPULARITY: np.asarray(counts, np.float64)}
+    return weights if items.content is None else {CONTENT: items.content, WIDTHS: items.widths, **encoder, **weights}
 
 
 def run_weight(run: str) -> dict[str, AnyArray]:
@@ -171,11 +191,12 @@ def check_common(model: NeuralModel) -> None:
     validate.whole("dim", model.dim)
     validate.whole("max_length", model.max_length)
     validate.one_of("residual", model.residual, RESIDUALS)
+    validate.one_of("fusion", model.fusion, FUSIONS)
 
 
-def item_side(model: NeuralModel, num_items: int, content_dim: int) -> ItemVectors:
+def item_side(model: NeuralModel, num_items: int, content_dim: ContentDim) -> ItemVectors:
     """The item side that every neural recommender has."""
-    return ItemVectors(num_items, model.dim, content_dim, model.residual)
+    return ItemVectors(num_items, model.dim, content_dim, model.residual, model.fusion)
 
 
 def check_rate(name: str, value: float) -> None:

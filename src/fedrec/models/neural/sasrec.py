@@ -11,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from fedrec.errors import ConfigError
 from fedrec.models import validate
-from fedrec.models.neural.items import RowEmbedding
+from fedrec.models.neural.items import ContentDim, RowEmbedding
 from fedrec.models.neural.network import Network, construct
 from fedrec.models.neural.protocol import NeuralModel, Objective, check_common, check_rate, item_side
 from fedrec.models.neural.randomness import Dropout, stream
@@ -21,7 +21,8 @@ from fedrec.models.neural.randomness import Dropout, stream
 class SASRec(NeuralModel):
     """`blocks` causal blocks of `heads` heads over the newest `max_length` events.
 
-    expansion: width of the feed-forward layer over `dim`. residual: see `fedrec.models.neural.items`.
+    expansion: width of the feed-forward layer over `dim`. residual, fusion: see
+    `fedrec.models.neural.items`.
     """
 
     dim: int = 64
@@ -31,6 +32,7 @@ class SASRec(NeuralModel):
     max_length: int = 200
     dropout: float = 0.2
     residual: str = "shared"
+    fusion: str = "sum"
 
     name: ClassVar[str] = "sasrec"
     objective: ClassVar[Objective] = "next"
@@ -43,7 +45,7 @@ class SASRec(NeuralModel):
         if self.dim % self.heads:
             raise ConfigError(f"Expected dim={self.dim} to be a multiple of heads={self.heads}.")
 
-    def build(self, num_items: int, content_dim: int, seed: int) -> Network:
+    def build(self, num_items: int, content_dim: ContentDim, seed: int) -> Network:
         """See `NeuralModel.build`."""
         generator = stream(seed, "build", self.name)
         return construct(lambda: Network(item_side(self, num_items, content_dim), _Attention(self)), generator)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from fedrec.errors import ModelError
-from fedrec.models.neural.items import ROW_STD
-from fedrec.models.neural.protocol import RESIDUAL
+from fedrec.models.alignment import alignment
+from fedrec.models.neural.items import ROW_STD, seen_only
+from fedrec.models.neural.protocol import RESIDUAL, TOWER
 from fedrec.models.protocols import AnyArray, Float32Array
 
 
@@ -24,3 +25,15 @@ def warm_start(factors: AnyArray, dim: int, scale: float = ROW_STD) -> dict[str,
     rows = np.zeros((len(factors), dim))
     rows[:, :kept] = left[:, :kept] * strengths[:kept]
     return {RESIDUAL: (rows * scale / np.sqrt((rows**2).mean())).astype(np.float32)}
+
+
+def with_tower(rows: AnyArray, content: AnyArray, counts: AnyArray, l2: float) -> dict[str, Float32Array]:
+    """A tower and the residuals of the items, as first weights by name: together they are `rows` (num_items, dim).
+
+    As much as content can tell is the tower's, which so serves items that nobody has had before training begins.
+
+    content: (num_items, content_dim). counts, l2: see `alignment`.
+    """
+    tower = alignment(content, rows, counts, l2)
+    rest = seen_only(rows - content.astype(np.float64) @ tower, counts)
+    return {TOWER: tower.T.astype(np.float32), RESIDUAL: rest.astype(np.float32)}
