@@ -26,8 +26,8 @@ def shares(report: Report) -> dict[str, float]:
 
 def sentence(report: Report) -> str | None:
     """Which part leads for how many users."""
-    served = [f"{percent(share)} by {PARTS[part]}" for part, share in shares(report).items() if share > 0]
-    return f"Fused, users are served mostly {', '.join(served)}." if served else None
+    served = [f"for {percent(share)} of users by {PARTS[part]}" for part, share in shares(report).items() if share > 0]
+    return f"Fused lists are led {', '.join(served)}." if served else None
 
 
 def table(report: Report) -> Table:
