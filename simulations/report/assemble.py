@@ -55,6 +55,14 @@ TITLES = {
     "als": "Implicit ALS",
     "content_knn": "Content-kNN",
     "content_pca": "Content-PCA",
+    "content_map": "Content map",
+    "content_factors": "Content factors",
+    "mf": "MF",
+    "neumf": "NeuMF",
+    "gru": "GRU4Rec",
+    "cnn": "Causal CNN",
+    "sasrec": "SASRec",
+    "autoencoder": "Autoencoder",
 }
 
 

@@ -17,6 +17,10 @@ PARTS = {
 }
 
 
+LEAST = 0.005
+"""Smaller shares would be read as 0 %."""
+
+
 def shares(report: Report) -> dict[str, float]:
     """Part -> its share of all tenants' test users; nothing without arm `fused`."""
     found = next((result for result in report.results if result.arm == FUSED), None)
@@ -26,7 +30,9 @@ def shares(report: Report) -> dict[str, float]:
 
 def sentence(report: Report) -> str | None:
     """Which part leads for how many users."""
-    served = [f"for {percent(share)} of users by {PARTS[part]}" for part, share in shares(report).items() if share > 0]
+    served = [
+        f"for {percent(share)} of users by {PARTS[part]}" for part, share in shares(report).items() if share >= LEAST
+    ]
     return f"Fused lists are led {', '.join(served)}." if served else None
 
 
