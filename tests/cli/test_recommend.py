@@ -49,15 +49,20 @@ def test_a_tenant_is_served_by_its_own_choice(fedrec, run: Path, arm, tmp_path: 
     assert sorted(scores[places], reverse=True) == sorted(scores, reverse=True)[:3]
 
 
-def test_a_fused_list_is_not_explained(fedrec, run: Path, tmp_path: Path):
+def test_of_a_fused_list_the_recommender_that_leads_it_is_explained(fedrec, run: Path, tmp_path: Path):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     store = TenantStore(copy / "tenants" / "tenant-1")
-    store.keep_choice(next(iter(store.results()["fused"])), "fused")
+    lead = next(iter(store.results()["fused"]))
+    store.keep_choice(lead, "fused")
     user = store.dataset().interactions.user_ids[0]
-    result = fedrec("recommend", "--run", copy, "--user", user, "--explain")
-    assert result.exit_code == 2
-    assert "name one of its recommenders with --model" in result.stderr
+    found = asked(fedrec, "--run", copy, "--user", user, "--explain")
+    named = asked(fedrec, "--run", copy, "--user", user, "--explain", "--model", lead)
+    assert (found["model"], found["leads"]) == (lead, "fused")
+    assert "served_by" not in found
+    assert found["recommendations"] == named["recommendations"]
+    assert any(one["because"] for one in found["recommendations"])
+    assert "which leads its fused" in fedrec("recommend", "--run", copy, "--user", user, "--explain").stdout
 
 
 def test_seen_items_and_items_that_the_tenant_does_not_sell_are_left_out(fedrec, shops: Path):

@@ -103,7 +103,9 @@ def _as_json(answer: Answer, run: Path) -> dict[str, Any]:
     who: dict[str, Any] = {"user": answer.user} if answer.user is not None else {"items": list(answer.history)}
     if answer.interest is not None:
         who["interest"] = answer.interest
-    by = {} if answer.served_by is None else {"served_by": answer.served_by}
+    by: dict[str, Any] = {} if answer.served_by is None else {"served_by": answer.served_by}
+    if answer.leads:
+        by["leads"] = "fused"
     return {"run": str(run), "model": answer.model, **by, "tenant": answer.tenant, **who, "recommendations": found}
 
 
@@ -111,7 +113,7 @@ def _table(answer: Answer) -> RenderableType:
     """The answer for a terminal."""
     whose = "a visitor" if answer.user is None else f"user {clean(answer.user)}"
     where = "" if answer.tenant is None else f" at {clean(answer.tenant)}"
-    chosen = ", chosen on validation" if answer.is_choice else ""
+    chosen = ", chosen on validation" if answer.is_choice else ", which leads its fused list" if answer.leads else ""
     why = ", with what speaks for it" if any(item.because is not None for item in answer.items) else ""
     rows = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
     rows.add_column("", justify="right", style="dim")

@@ -61,7 +61,8 @@ class Item:
 @dataclass(frozen=True)
 class Answer:
     """A list, best first, with how it came about. history: of a visitor; a user's is not repeated. served_by: the arm
-    that the tenant chose for itself, None where it was not asked or chose nothing."""
+    that the tenant chose for itself, None where it was not asked or chose nothing. leads: whether this one leads the
+    fused list that the tenant chose, and is shown instead, since its scores have shares of single items."""
 
     model: str
     is_choice: bool
@@ -71,6 +72,7 @@ class Answer:
     items: tuple[Item, ...]
     interest: str | None = None
     served_by: str | None = None
+    leads: bool = False
 
 
 def answer(run: RunFolder, question: Question) -> Answer:
@@ -83,8 +85,9 @@ def answer(run: RunFolder, question: Question) -> Answer:
     """
     check_subject(question)
     store = _store(run, question)
-    kept = chosen_by(run, store) if store is not None and question.model is None else None
-    name, arm, recommender = kept or _asked_for(run, question.model)
+    leading = _leading(store, question)
+    kept = chosen_by(run, store) if store is not None and question.model is None and leading is None else None
+    name, arm, recommender = kept or _asked_for(run, leading or question.model)
     if store is not None and arm in (None, "federated"):
         recommender = _at(recommender, store)
     if question.user is not None and store is not None:
@@ -97,14 +100,21 @@ def answer(run: RunFolder, question: Question) -> Answer:
     why = partial(served.recommender.explain, subject) if question.explain else None
     return Answer(
         model=served.name,
-        is_choice=question.model is None and served.name == name,
+        is_choice=question.model is None and leading is None and served.name == name,
         tenant=None if store is None else store.name,
         user=question.user,
         history=question.items or (),
         items=tuple(shown(one, served.catalogue, why) for one in found),
         interest=question.interest,
         served_by=arm if served.name == name else None,
+        leads=leading is not None and served.name == leading,
     )
+
+
+def _leading(store: TenantStore | None, question: Question) -> str | None:
+    """The recommender that leads the fused list of the tenant's choice, where that list is to be explained."""
+    choice = None if store is None or question.model is not None else store.choice()
+    return choice[0] if question.explain and choice is not None and choice[1] == "fused" else None
 
 
 def check_subject(question: Question) -> None:

@@ -46,7 +46,7 @@ class Fused:
         return self.fusion.scores(histories, self.mix)[0]
 
     def attribution(self, weights: Weights, history: Histories, item: int) -> Attribution:
-        """Raises ConfigError: a fused score is in units of the whole list."""
+        """Raises ConfigError: a fused score is in units of the whole list. What leads the list can be explained."""
         raise ConfigError("A fused list is not explained item by item; name one of its recommenders with --model.")
 
 
