@@ -51,9 +51,15 @@ def write_events(folder: Path, histories: Mapping[str, str], name: str) -> Path:
     return path
 
 
+def histories_of(number: int) -> Mapping[str, str]:
+    """The users of tenant `number`: those above, then others with their histories and names of their own."""
+    known = HISTORIES[number % len(HISTORIES)]
+    return known if number < len(HISTORIES) else {f"{number}-{user}": items for user, items in known.items()}
+
+
 def new_tenant(folder: Path, number: int, *options: str) -> Path:
     """The folder of tenant `number`, made by the documented command."""
     name = f"tenant-{number}"
-    events = write_events(folder, HISTORIES[number], name)
+    events = write_events(folder, histories_of(number), name)
     fedrec("tenant", "init", folder / name, "--data", events, *(options or ("--no-noise",)))
     return folder / name

@@ -1,8 +1,4 @@
-"""Real processes over real sockets: a platform and three tenants, from nothing to a model, by the documented commands.
-
-Everything listens on loopback, behind TLS, with authenticated nodes. Each program is started here, and ended here by
-its own number. The waits are long, since a busy machine takes its time to start a dozen Python processes.
-"""
+"""Real processes over real sockets: a platform and three tenants, from nothing to a model, by the documented commands."""
 
 from __future__ import annotations
 
@@ -10,8 +6,7 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,17 +15,16 @@ from fedrec.client.store import create_store
 from fedrec.config import load
 from fedrec.deploy.certificates import create_ca, create_node_key
 from fedrec.deploy.flower import executable, settings
-from fedrec.deploy.platform.folder import Platform
 from fedrec.deploy.platform.runs import Run, existing_run
-from fedrec.deploy.supervisor import inherited, is_up, stop
+from fedrec.deploy.supervisor import inherited
 from fedrec.deploy.tenant.node import free_port
 from fedrec.errors import RoundFailed
 from fedrec.server.run import run as run_in_process
-from tests.deploy.market import HISTORIES, fedrec, new_tenant, write_catalogue
+from tests.deploy.market import HISTORIES, fedrec
+from tests.deploy.real import PATIENCE_S, Market, kill, running, wait_until
 from tests.federation import exchange_of, grid_of, rows_of
 
 pytestmark = pytest.mark.slow
-PATIENCE_S = 600.0
 CONFIG = """
 name = "first"
 [evaluation]
@@ -46,79 +40,10 @@ name = "popularity"
 """
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {PATIENCE_S:g} s for {what}"
-        time.sleep(0.5)
-
-
-class Market:
-    """A platform with its tenants, and the processes that were started for them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.started, self.seen = folder, [], [b""]
-        self.port = free_port()
-        address = f"localhost:{self.port}"
-        fedrec("platform", "init", folder / "market", "--catalogue", write_catalogue(folder), "--address", address)
-        self.platform = Platform(folder / "market")
-        self.tenants = [new_tenant(folder, number) for number in range(3)]
-
-    def up(self, side: str, folder: Path) -> None:
-        """`fedrec platform up` or `fedrec tenant up`, in the background."""
-        with (self.folder / f"{folder.name}.log").open("ab") as log:
-            command = (executable("fedrec"), side, "up", str(folder))
-            self.started.append(subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL))
-        wait_until(lambda: is_up(folder), f"{folder.name} to be up")
-
-    def join(self) -> None:
-        """Let all tenants in, and have them join."""
-        for tenant in self.tenants:
-            fedrec("platform", "add-tenant", self.platform.folder, tenant / "request.toml")
-        told = fedrec("platform", "invite", self.platform.folder, self.folder / "invitation.zip")
-        fingerprint = told.split("fingerprint ")[1].split()[0]
-        for tenant in self.tenants:
-            fedrec("tenant", "join", tenant, self.folder / "invitation.zip", "--fingerprint", fingerprint)
-
-    def watch(self, event: object) -> None:
-        """Keep what the SuperLink has on its disk at the moment of an event: messages on their way, in clear."""
-        held = (path for path in self.platform.folder.rglob("*") if path.is_file() and path.suffix != ".part")
-        self.seen.append(b"".join(path.read_bytes() for path in held))
-
-    def end(self) -> None:
-        """End what was started here."""
-        for folder in (*self.tenants, self.platform.folder):
-            if is_up(folder):
-                stop(folder, 60)
-        for process in self.started:
-            process.wait(60)
-
-
 @pytest.fixture(scope="module")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
-    market = Market(tmp_path_factory.mktemp("real"))
-    try:
-        market.up("platform", market.platform.folder)
-        wait_until(lambda: reachable(market.platform), "the SuperLink")
-        market.join()
-        for tenant in market.tenants:
-            market.up("tenant", tenant)
+    with running(tmp_path_factory.mktemp("real")) as market:
         yield market
-    finally:
-        market.end()
-
-
-def reachable(platform: Platform) -> bool:
-    return "Uvicorn running" in (platform.folder / "logs" / "superlink.log").read_text()
-
-
-def kill(tenant: Path) -> None:
-    """As if the tenant's machine had lost its power: everything at once, nothing cleaned up."""
-    numbers = {path: int(path.read_text()) for path in (tenant / "run").glob("*.pid")}
-    os.kill(int((tenant / "run" / "up.lock").read_text()), signal.SIGKILL)
-    for path, number in numbers.items():
-        os.killpg(number, signal.SIGKILL)
-        path.unlink()
 
 
 def test_a_tenant_that_dies_in_a_round_costs_the_round_and_not_the_result(market: Market, tmp_path: Path) -> None:
