@@ -34,7 +34,8 @@ class ContentPCA(Trainable):
     this is computed from released sums. Sums are of one or two releases: item counts, and the Gram.
 
     half_life, window: recency at scoring time. max_items_per_user: only so many of a user's newest items count.
-    unit_norm: no user weighs more than another. catalogue_limit: refuse larger catalogues.
+    unit_norm: no user weighs more than another. catalogue_limit: refuse larger catalogues. personal: False does not ask
+    for the Gram, and all of the budget is left for the popularity that everyone gets.
     """
 
     rank: int = 64
@@ -44,6 +45,7 @@ class ContentPCA(Trainable):
     max_items_per_user: int | None = 100
     unit_norm: bool = True
     catalogue_limit: int = limits.MAX_PAIR_ITEMS
+    personal: bool = True
 
     name: ClassVar[str] = "content_pca"
     shared: ClassVar[tuple[str, ...]] = ("num_items", "popularity", "directions", "item_vectors")
@@ -55,6 +57,7 @@ class ContentPCA(Trainable):
             validate.whole(name, getattr(self, name))
         validate.optional_whole("max_items_per_user", self.max_items_per_user)
         validate.boolean("unit_norm", self.unit_norm)
+        validate.boolean("personal", self.personal)
         _ = self.recency
 
     @property
@@ -86,7 +89,8 @@ class ContentPCA(Trainable):
         """See `ClosedForm.absorb`."""
         if "counts" in total.values:
             counts = noisy.not_negative(total.values["counts"], total.noise.get("counts", 0.0))
-            return {**weights, "popularity": counts}
+            nothing = {} if self.personal else {"item_vectors": np.zeros((len(counts), 0), np.float32)}
+            return {**weights, "popularity": counts, **nothing}
         gram = triangle.unpack(total.values["gram"], int(weights["num_items"]))
         subspace = np.hstack([weights["popularity"][:, None] * weights["directions"], self._above(gram, total)])
         vectors = _square_root(gram, subspace, total.noise.get("gram", 0.0))
@@ -98,7 +102,7 @@ class ContentPCA(Trainable):
 
     def _above(self, gram: Float64Array, total: Total) -> Float64Array:
         """(num_items, at most rank) eigenvectors of the Gram whose eigenvalues are above its noise."""
-        least = noisy.edge(total.noise.get("gram", 0.0), len(gram))
+        least = noisy.SURE * noisy.edge(total.noise.get("gram", 0.0), len(gram))
         start = derive(0, "content_pca", "lanczos").standard_normal(len(gram))
         if not gram.any():
             return np.zeros((len(gram), 0))
