@@ -92,7 +92,7 @@ class Federation:
         items = self._written("items", market.without_unused_items().catalogue.item_ids)
         address = f"localhost:{self._port}"
         _fedrec("platform", "init", str(self.platform), "--catalogue", str(items), "--address", address)
-        self._up("platform", self.platform)
+        self.up("platform", self.platform)
         for name, rows_ in by_user_attribute(market, "tenant").items():
             self.tenants.append(self._folder / name)
             _fedrec("tenant", "init", str(self.tenants[-1]), "--data", str(self._events(name, rows_)), "--no-noise")
@@ -103,7 +103,7 @@ class Federation:
         fingerprint = told.split("fingerprint ")[1].split()[0]
         for tenant in self.tenants:
             _fedrec("tenant", "join", str(tenant), str(self._folder / "invitation.zip"), "--fingerprint", fingerprint)
-            self._up("tenant", tenant)
+            self.up("tenant", tenant)
 
     def run(self) -> None:
         """The first run, to its end."""
@@ -119,7 +119,7 @@ class Federation:
     def idle_megabytes(self) -> tuple[float, float]:
         """Of the first tenant's own processes: proportional and resident set sizes."""
         run = self.tenants[0] / "run"
-        found = [_megabytes(int((run / name).read_text())) for name in ("up.lock", "warm.pid")]
+        found = [megabytes(int((run / name).read_text())) for name in ("up.lock", "warm.pid")]
         return sum(one[0] for one in found), sum(one[1] for one in found)
 
     def down_tenants(self, but: int = 0) -> None:
@@ -127,7 +127,8 @@ class Federation:
         for tenant in self.tenants[but:]:
             _stop(tenant)
 
-    def _up(self, side: str, folder: Path) -> None:
+    def up(self, side: str, folder: Path) -> None:
+        """Start a platform or a tenant, which is ended with the federation."""
         process = self._running.enter_context(_started((executable("fedrec"), side, "up", str(folder))))
         self._running.callback(_stop, folder)
         _wait(lambda: is_up(folder) or process.poll() is not None, str(folder))
@@ -190,7 +191,7 @@ def _is_reached(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _megabytes(process: int) -> tuple[float, float]:
+def megabytes(process: int) -> tuple[float, float]:
     """Proportional and resident set size."""
     lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
     kibibytes = {line.split()[0]: float(line.split()[1]) for line in lines[1:]}

@@ -38,6 +38,7 @@ DELTA, METRIC = 1e-5, "NDCG@10"
 PERSONAL, FLOOR = "content_pca", "popularity"
 FEWEST_OF = {"ml-1m": 10, "ml-100k": 5}
 SPLITS = {"ml-1m": {"split": "by_user_attribute", "attribute": "zip", "prefix": 1}, "ml-100k": {"split": "iid", "n": 5}}
+USERS = {"ml-1m": 6040, "ml-100k": 943}
 TITLES = {"ml-1m": "ML-1M, 10 tenants", "ml-100k": "ML-100K, 5 tenants"}
 BARS: dict[str, dict[float, Bar | None]] = {
     "ml-1m": {
@@ -102,7 +103,7 @@ def _config(dataset: str, epsilon: float, repetition: int) -> Config:
             "tenants": SPLITS[dataset],
             "evaluation": {"bootstrap": 0},
             "federation": {"min_tenants": FEWEST_OF[dataset], "max_tenants": 16, "max_users_per_tenant": 4000},
-            "privacy": {"epsilon": epsilon, "delta": DELTA, "evaluation": "simulation"},
+            "privacy": {"epsilon": epsilon, "delta": DELTA, "evaluation": "simulation", "users": USERS[dataset]},
             "models": [{"name": FLOOR}, {"name": PERSONAL}],
         },
         "benchmark dp-statistics",

@@ -20,6 +20,7 @@ from benchmarks import (
     parity,
     private_steps,
     quality,
+    random_kills,
     scale,
     secagg,
     secagg_exactness,
@@ -53,5 +54,6 @@ BENCHMARKS: dict[str, Benchmark] = {
         secagg.BENCHMARK,
         secagg_exactness.BENCHMARK,
         deployment.BENCHMARK,
+        random_kills.BENCHMARK,
     )
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -11,16 +12,28 @@ from flwr.clientapp import ClientApp
 from fedrec.client.answers import answered_once
 from fedrec.client.content import read_for
 from fedrec.client.contributing import contribute, layout_of, statistics_of
-from fedrec.client.guard import Guard, guard_of
+from fedrec.client.guard import guard_of
+from fedrec.client.incoming import rows_of_run
+from fedrec.client.noised import noised_answer
 from fedrec.client.party import open_party, open_state
 from fedrec.client.scoring import score
-from fedrec.client.secure import SecureSums
+from fedrec.client.secure import SecureSums, storage_failed
 from fedrec.client.store import TenantStore, open_store
+from fedrec.client.validating import check_candidates, title, validate
 from fedrec.contribution import Contribution
 from fedrec.errors import FedrecError, ProtocolError, Refusal
-from fedrec.messages import Body, ContributeBody, ScoreBody, answer, expecting, phase_of, refusal
-from fedrec.models.protocols import Statistic
+from fedrec.messages import (
+    Body,
+    ContributeBody,
+    ScoreBody,
+    answer,
+    expecting,
+    phase_of,
+    refusal,
+)
 from fedrec.strategies.asked import asked_release
+from fedrec.strategies.validation import ValidateBody
+from fedrec.strategies.validation import layout_of as layout_of_validation
 
 log = logging.getLogger("fedrec.client")
 app = ClientApp(mods=[SecureSums(open_party, open_state)])
@@ -44,6 +57,18 @@ def on_score(message: Message, context: Context) -> Message:
     return _reply(message, context, lambda store: _score(message, store))
 
 
+@app.evaluate("validate")
+def on_validate(message: Message, context: Context) -> Message:
+    """What candidates reach on the tenant's validation, with noise."""
+    return _reply(message, context, lambda store: _validated(message, store), noised=True)
+
+
+@app.evaluate("fresh")
+def on_fresh(message: Message, context: Context) -> Message:
+    """Metric sums over what the tenant's users did since the run before."""
+    return _reply(message, context, lambda store: _fresh(message, store))
+
+
 @app.evaluate("clicks")
 def on_clicks(message: Message, context: Context) -> Message:
     """Metric sums of a model of clicks over the tenant's held-out events."""
@@ -57,17 +82,25 @@ def _contribute(message: Message, store: TenantStore) -> RecordDict:
         if body.noise is not None:
             raise Refusal("no-privacy-policy", "this tenant has no privacy policy and ledger for a private run")
         return _released(contribute(body, statistics, store), body)
-    return _noised(body, statistics, store, guard)
+    what = f"round {body.round}: " + ", ".join(statistic.name for statistic in statistics)
+    _check_phase(body, store)
+    return noised_answer(body, guard, what, layout_of(statistics), partial(contribute, body, statistics, store))
 
 
-def _noised(body: ContributeBody, statistics: Sequence[Statistic], store: TenantStore, guard: Guard) -> RecordDict:
-    """The sums with noise: checked before any row is read, and on the ledger before a word leaves."""
-    guard.check(body)
-    release = asked_release(layout_of(statistics), body)
-    guard.check_budget(release.noise.mechanisms if release.noise else ())
-    words = release.prepare(contribute(body, statistics, store))
-    guard.record(release, f"round {body.round}: " + ", ".join(statistic.name for statistic in statistics))
-    return expecting(answer(words), *release.words)
+def _validated(message: Message, store: TenantStore) -> RecordDict:
+    body, arrays = read_for(message, ValidateBody, store)
+    guard = guard_of(store)
+    if guard is None:
+        raise Refusal("no-privacy-policy", "this tenant has no privacy policy and ledger for a private run")
+    check_candidates(body, arrays)
+    layout = layout_of_validation(body.candidates)
+    _check_phase(body, store)
+    return noised_answer(body, guard, title(body), layout, partial(validate, body, arrays, store))
+
+
+def _check_phase(body: Body, store: TenantStore) -> None:
+    if body.phase == "choose":
+        store.check_choosing_allowed()
 
 
 def _trained(message: Message, store: TenantStore) -> RecordDict:
@@ -81,6 +114,14 @@ def _score(message: Message, store: TenantStore) -> RecordDict:
     if body.phase == "choose":
         return _released(score(body, arrays, store), body)
     return answered_once(store, body.arm, body, arrays, lambda: _released(score(body, arrays, store), body))
+
+
+def _fresh(message: Message, store: TenantStore) -> RecordDict:
+    from fedrec.client.fresh import score_fresh
+    from fedrec.strategies.fresh import FreshBody
+
+    body, arrays = read_for(message, FreshBody, store)
+    return _released(score_fresh(body, arrays, store), body)
 
 
 def _clicks(message: Message, store: TenantStore) -> RecordDict:
@@ -113,9 +154,10 @@ def _reply(
     """
     try:
         store = open_store(context)
-        if not noised:
-            _check_unnoised(message, store)
-        content = handle(store)
+        with rows_of_run(store, context):
+            if not noised:
+                _check_unnoised(message, store)
+            content = handle(store)
     except Refusal as error:
         log.warning("refused reason=%s detail=%s", error.reason, error.detail)
         content = refusal(error.reason, error.detail)
@@ -125,6 +167,8 @@ def _reply(
     except FedrecError as error:
         log.error("failed error=%s", error)
         content = refusal(type(error).__name__, "the tenant's own log says more")
+    except OSError as error:
+        content = storage_failed(error)
     except Exception:
         log.exception("failed unexpectedly")
         content = refusal("internal-error", "the tenant's own log says more")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fedrec.client.content import features_of
+from fedrec.client.fading import weighed
 from fedrec.client.store import TenantStore
 from fedrec.contribution import Contribution, Layout, joined
 from fedrec.errors import ProtocolError
@@ -41,7 +42,7 @@ def contribute(body: ContributeBody, statistics: Sequence[Statistic], store: Ten
     split = store.split(body.holdout)
     if body.phase == "choose":
         store.check_choosing_allowed()
-    histories = split.train if body.phase == "choose" else split.fit
+    histories = weighed(split.train if body.phase == "choose" else split.fit, body.holdout)
     return joined({str(index): s.contribute(histories) for index, s in enumerate(statistics)})
 
 

@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import shutil
 import tomllib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,17 +25,19 @@ from fedrec.client.ledger import Entry, Ledger, budget_spent, create_ledger
 from fedrec.client.party import FOLDER as MASKS
 from fedrec.client.party import POLICY as MASKS_POLICY
 from fedrec.client.party import read_policy as read_masks_policy
+from fedrec.client.required import check_not_required, require
 from fedrec.client.store import TenantStore
 from fedrec.config_privacy import Placement
 from fedrec.errors import ConfigError, Refusal
 from fedrec.files import write_text
-from fedrec.messages import ContributeBody, NoiseTerms, Phase
+from fedrec.messages import NoiseTerms, Phase
 from fedrec.privacy.accountant import epsilon_of, multiplier_for
 from fedrec.privacy.claim import Claim, of_releases
 from fedrec.privacy.gradients.summed import SumTerms
 from fedrec.privacy.gradients.terms import StepTerms
 from fedrec.privacy.mechanisms import Mechanism
 from fedrec.privacy.release import Release
+from fedrec.strategies.validation import NoisedBody
 
 FOLDER, POLICY = "privacy", "policy.toml"
 
@@ -46,7 +51,8 @@ class PrivacyPolicy:
     most that one release may cost; by default all. max_users: the tenant's public statement of how many users it has at
     most; a server that plans for fewer is refused before any row is read, so that no refusal tells their number.
     trusts_sampling: for a device, takes the server's word that it is drawn by chance.
-    evaluation: "simulation" lets metrics leave without noise, which is for simulations only.
+    evaluation: "simulation" lets metrics of the test leave without noise, which is for simulations only; candidates are
+    compared on validation with noise, a release like others, under either.
     """
 
     epsilon: float
@@ -94,7 +100,7 @@ class Guard:
         """Honest tenants that are sure to be in every sum: the fewest that its secure sums may hold, less colluding."""
         return read_masks_policy(self.masks / MASKS_POLICY).min_cohort - self.policy.colluding
 
-    def check(self, body: ContributeBody) -> None:
+    def check(self, body: NoisedBody) -> None:
         """Refuses an instruction whose terms are weaker than the policy. Reads no row."""
         terms = body.noise
         if terms is None:
@@ -131,9 +137,12 @@ class Guard:
             self._check_device(terms.rate)
         self._check_round(due)
 
-    def record_steps(self, mechanisms: tuple[Mechanism, ...], what: str) -> None:
-        """Put a round of training on the disk before its first step: whatever becomes of it, it is paid for."""
-        self._record(mechanisms, what)
+    def record_steps(self, due: Callable[[Sequence[Entry]], tuple[Mechanism, ...]], what: str) -> None:
+        """Put a round of training on the disk before its first step: whatever becomes of it, it is paid for.
+
+        due: what it costs after all that is on the ledger; asked while nobody else can write there.
+        """
+        self._record(due, what)
 
     def check_budget(self, mechanisms: tuple[Mechanism, ...]) -> None:
         """Refuses what would exceed the budget. Asked before any work is done; `record` asks again."""
@@ -141,18 +150,21 @@ class Guard:
             raise budget_spent(self.policy.epsilon, self.policy.delta)
 
     def record(self, release: Release, what: str) -> None:
-        """Put a release on the disk before it leaves. Raises Refusal if it has no noise or would exceed the budget."""
+        """Put a release on the disk before it leaves. Raises Refusal if it has no noise, costs more than the policy
+        allows for one answer, or would exceed the budget."""
         if release.noise is None:
             raise Refusal("noise-required", "this tenant releases noised sums only")
-        self._record(release.noise.mechanisms, what)
+        self._check_round(release.noise.mechanisms)
+        mechanisms = release.noise.mechanisms
+        self._record(lambda entries: mechanisms, what)
 
-    def _record(self, mechanisms: tuple[Mechanism, ...], what: str) -> None:
-        entry = Entry(what, mechanisms, datetime.now(UTC).isoformat(timespec="seconds"))
-        self.ledger.record(entry, self.policy.epsilon, self.policy.delta)
+    def _record(self, due: Callable[[Sequence[Entry]], tuple[Mechanism, ...]], what: str) -> None:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        self.ledger.add(lambda entries: Entry(what, due(entries), at), self.policy.epsilon, self.policy.delta)
 
     def check_unnoised(self, kind: str, phase: Phase) -> None:
         """Refuses whatever has no noise, by the type of its message. In a simulation metrics of the test may leave,
-        outside of any claim; none by which something is chosen."""
+        outside of any claim; none by which something is chosen: validation has noise, see `client/validating.py`."""
         if not kind.startswith("evaluate."):
             raise Refusal("noise-required", f"answers to {kind} have no noise; this tenant sends none")
         if phase == "choose" or self.policy.evaluation != "simulation":
@@ -165,7 +177,7 @@ class Guard:
             raise Refusal("sampling-not-trusted", "this device pays for each round as if all knew that it was in it")
 
     def _check_round(self, mechanisms: tuple[Mechanism, ...]) -> None:
-        """Refuses a round of training that costs more than a release may, or than is left."""
+        """Refuses an answer that costs more than a release may, all that is in it together, or than is left."""
         cost = epsilon_of(mechanisms, self.policy.delta)
         most = min(self.policy.epsilon, self.policy.epsilon_per_release or self.policy.epsilon)
         if not cost <= most:
@@ -186,9 +198,11 @@ class Guard:
 
 
 def guard_of(store: TenantStore) -> Guard | None:
-    """The tenant's guard; None if it has no folder for one. Raises ConfigError if its policy is missing or damaged."""
+    """The tenant's guard; None if it never had a folder for one. Raises ConfigError if its policy is missing or
+    damaged, Refusal if the folder is gone."""
     folder = store.folder / FOLDER
     if not folder.exists():
+        check_not_required(store.folder, "noise", FOLDER)
         return None
     return Guard(read_policy(folder / POLICY), Ledger(folder), store.folder / MASKS)
 
@@ -208,12 +222,26 @@ def claim_of(store: TenantStore) -> Claim:
         users=store.dataset().num_users,
         scored=policy.evaluation == "simulation",
         drawn_by_server=policy.trusts_sampling,
+        validations=tuple(found for entry in guard.ledger.entries() if (found := candidates_in(entry.what))),
     )
+
+
+def validation_of(candidates: int) -> str:
+    """A validation in the words of the ledger."""
+    return f"validation of {candidates} candidate{'s' if candidates > 1 else ''}"
+
+
+def candidates_in(what: str) -> int:
+    """Of how many candidates a line of the ledger is a validation; 0 if it is none."""
+    found = re.search(r": validation of (\d+) candidates?$", what)
+    return int(found[1]) if found else 0
 
 
 def create_guard(store: Path, policy: PrivacyPolicy) -> None:
     """Write a policy, and an empty ledger beside it. Raises ConfigError if the tenant has a ledger."""
     create_ledger(store / FOLDER)
+    require(store, "noise")
+    shutil.rmtree(store / "private", ignore_errors=True)  # weights of rounds without noise would go on in those with it
     values = {key: value for key, value in dataclasses.asdict(policy).items() if value is not None}
     write_text(store / FOLDER / POLICY, "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
 

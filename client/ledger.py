@@ -16,7 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +61,13 @@ class Ledger:
 
         One process at a time; a release may leave once this has returned.
         """
+        self.add(lambda entries: entry, epsilon, delta)
+
+    def add(self, made: Callable[[Sequence[Entry]], Entry], epsilon: float, delta: float) -> None:
+        """As `record`, of an entry that is made after a look at all before it, while nobody else can write."""
         with self._locked():
             entries, lines = self._read()
+            entry = made(entries)
             if _exceeds(entries, entry.mechanisms, epsilon, delta):
                 raise budget_spent(epsilon, delta)
             line = _line(len(lines), _digest(lines[-1]), entry)
@@ -73,7 +78,7 @@ class Ledger:
         handle = os.open(self.folder / LEDGER, os.O_WRONLY | os.O_APPEND)
         try:
             if os.write(handle, line + b"\n") != len(line) + 1:
-                raise Refusal("ledger-damaged", "the ledger could not be written; is the disk full?")
+                raise Refusal("storage-failed", "the ledger could not be written; is the disk full?")
             os.fsync(handle)
         finally:
             os.close(handle)

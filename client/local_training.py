@@ -8,17 +8,20 @@ before:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from flwr.app import Message, RecordDict
 
 from fedrec.client.clicks import train_clicks
 from fedrec.client.content import features_of, read_for
-from fedrec.client.devices import due, title
+from fedrec.client.devices import due, pay
 from fedrec.client.guard import Guard, guard_of
 from fedrec.client.kept import read_arrays, write_arrays
+from fedrec.client.noised import prepared
+from fedrec.client.rehearsal import rehearse, steps_or_noise
 from fedrec.client.store import TenantStore
 from fedrec.client.summing import bounded
 from fedrec.client.training import LocalRows, Validate, check_private, train
@@ -33,6 +36,7 @@ from fedrec.models.neural.network import Network, arrays_of, put_arrays
 from fedrec.models.neural.plan import LocalTraining, Progress
 from fedrec.models.neural.protocol import (
     CONTENT,
+    POPULARITY,
     RESIDUAL,
     NeuralModel,
     network_scores,
@@ -41,7 +45,7 @@ from fedrec.models.neural.protocol import (
     run_of,
     tensor_of,
 )
-from fedrec.models.protocols import Float32Array, Float64Array
+from fedrec.models.protocols import Float32Array, Float64Array, Scoring
 from fedrec.privacy.gradients.summed import SumTerms
 from fedrec.privacy.gradients.terms import StepTerms
 from fedrec.privacy.release import Release
@@ -50,6 +54,7 @@ from fedrec.strategies.local_updates import TrainBody, update_words
 PRIVATE, MOMENTS = "private", "moments"
 SEEN = "seen"
 """Kept beside private weights: which items the tenant trained them on."""
+MOST_WEIGHT = 1e4
 KEPT_ROUNDS = 2  # the last one, and the one before it for a round that is repeated after a crash
 
 
@@ -68,23 +73,40 @@ def train_reply(message: Message, store: TenantStore) -> RecordDict:
     model, plan = body.recommender(), body.training()
     items = _items(body, store)
     network = _network(body, model, arrays, items, store)
+    if guard is not None:
+        _check_size(arrays)
     split = store.split(body.holdout)
     choosing = body.phase == "choose"
     rows = LocalRows(split.train if choosing else split.fit, items.content, store.assortment())
     validate = _validation(body, model, rows, split.validation) if choosing and plan.patience else None
-    moments = part(private_arrays(store, body.run, body.round), MOMENTS)
+    moments, progress = part(private_arrays(store, body.run, body.round), MOMENTS), body.progress(store.name)
     if guard is not None and terms is not None:
-        guard.record_steps(due(guard, body, release), title(body))
+        if not isinstance(terms, SumTerms) or terms.devices is None:
+            rehearse(network, model, rows, plan, terms)
+        pay(guard, body, release)
     if isinstance(terms, SumTerms):
-        total = bounded(network, model, rows, plan, terms, body.progress(store.name))
-        return expecting(answer(release.prepare(total)), *release.words)
-    trained = train(network, model, rows, plan, body.progress(store.name), validate, moments, terms)
+        words = prepared(release, lambda: bounded(network, model, rows, plan, terms, progress))
+        return expecting(answer(words), *release.words)
+    if terms is None:
+        trained = train(network, model, rows, plan, progress, validate, moments)
+    else:
+        network, trained = steps_or_noise(
+            lambda: _network(body, model, arrays, items, store),
+            rows,
+            lambda fresh, some: train(fresh, model, some, plan, progress, None, moments, terms),
+        )
     kept = {f"{MOMENTS}/{name}": value for name, value in trained.moments.items()}
     _keep_private(store, body, _own(network, model, rows.histories) | kept)
     update = arrays_of(network, tuple(arrays))
     figures = (trained.users, trained.loss) if terms is None else None
     words = update_words(body, message.content, update, figures, store.name)
     return expecting(answer(words), *release.words)
+
+
+def _check_size(arrays: Mapping[str, AnyArray]) -> None:
+    """Raises ProtocolError for weights so large that what becomes of a user's row would be no number."""
+    if not all(bool((np.abs(value) <= MOST_WEIGHT).all()) for value in arrays.values()):
+        raise ProtocolError(f"Expected weights of at most {MOST_WEIGHT:g} in size.")
 
 
 def _check_noise(guard: Guard | None, terms: StepTerms | SumTerms | None, body: TrainBody, release: Release) -> None:
@@ -97,8 +119,8 @@ def _check_noise(guard: Guard | None, terms: StepTerms | SumTerms | None, body: 
         guard.check_shared(release, terms, due(guard, body, release))
     else:
         guard.check_steps(terms)
-    if body.model == WideDeep.name or body.phase == "choose":
-        raise Refusal("noise-required", "there is no noise for models of clicks, nor for a choice on validation")
+    if body.model == WideDeep.name or body.training().patience:
+        raise Refusal("noise-required", "there is no noise for models of clicks, nor for when to stop training")
     if isinstance(terms, StepTerms):
         check_private(body.training(), terms)
     if isinstance(terms, SumTerms) and body.recommender().private:
@@ -216,6 +238,13 @@ def weights_alone(model: NeuralModel, rows: Histories, store: TenantStore, body:
     train(network, model, LocalRows(rows, items.content, store.assortment()), _plan(body), alone)
     counts = np.bincount(rows.items, minlength=items.num_items)
     return arrays_of(network, tuple(network.state_dict())) | public_weights(items, counts)
+
+
+def scorer(model: Scoring, weights: Weights) -> Callable[[Histories], Float32Array]:
+    """The scores of histories, by a network that is made once. Raises NotFitted for weights of another model."""
+    neural = cast(NeuralModel, model)
+    network, content = restored(neural, weights)
+    return lambda history: network_scores(network, content, history, neural.max_length, weights[POPULARITY])
 
 
 def weights_tuned(

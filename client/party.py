@@ -16,6 +16,7 @@ from pathlib import Path
 
 from flwr.app import Context
 
+from fedrec.client.required import check_not_required, require
 from fedrec.client.secure import FileState
 from fedrec.client.store import open_store
 from fedrec.errors import ConfigError
@@ -36,6 +37,7 @@ def create_identity(store: Path) -> bytes:
     identity = Identity.generate()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_bytes(path, identity.secret().hex().encode() + b"\n", mode=0o600)
+    require(store, "masks")
     return identity.public
 
 
@@ -53,9 +55,11 @@ def write_policy(store: Path, policy: Policy) -> None:
 
 
 def open_party(context: Context, run: bytes) -> Party | None:
-    """The tenant as a party of a run; None if it has no `secagg` folder. Raises ConfigError if one is damaged."""
+    """The tenant as a party of a run; None if it never had a `secagg` folder. Raises ConfigError if one is damaged,
+    Refusal if it is gone."""
     folder = open_store(context).folder / FOLDER
     if not folder.exists():
+        check_not_required(folder.parent, "masks", FOLDER)
         return None
     identity = _identity(folder / IDENTITY)
     roster = Roster.from_text(_text(folder / ROSTER))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.client.content import features_of
+from fedrec.client.fading import weighed
 from fedrec.client.kept import keep_own_choice, kept_own_choice
 from fedrec.client.store import TenantStore
 from fedrec.data import Dataset, Fold, Histories
@@ -39,7 +40,8 @@ def fitted_alone(model: Scoring, rows: Histories, store: TenantStore, body: Scor
         from fedrec.client.local_training import weights_alone  # torch, for runs that use it
 
         return weights_alone(cast(Any, model), rows, store, body)
-    return localised(model, fit(model, features_of(store, body.encoder), pooled_sum([rows])), rows)
+    sums = pooled_sum([weighed(rows, body.holdout)])
+    return localised(model, fit(model, features_of(store, body.encoder), sums), rows)
 
 
 def received(model: Scoring, shared: Weights, store: TenantStore, body: ScoreBody) -> Weights:

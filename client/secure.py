@@ -8,8 +8,11 @@ of what this client answers. It does not protect from what the sum itself says: 
 
 from __future__ import annotations
 
+import fcntl
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -37,6 +40,7 @@ from fedrec.privacy.secagg.wire import Kind, peek
 from fedrec.strategies.updates import UpdateCodec
 
 log = logging.getLogger("fedrec.client")
+LOCK = "lock"
 OpenParty = Callable[[Context, bytes], Party | None]
 """The party that this node is in the run with the given id; None if the node does not insist on secure sums."""
 
@@ -50,6 +54,10 @@ class StateStore(Protocol):
 
     def write(self, state: bytes) -> None:
         """Keep `state`, in one step."""
+        ...
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Held from `read` to `write`: two answers to one step would have the same masks, and their difference none."""
         ...
 
 
@@ -81,6 +89,11 @@ class SecureSums:
         except FedrecError as error:
             log.error("failed error=%s", error)
             content = refusal(type(error).__name__, "the client's own log says more")
+        except OSError as error:
+            content = storage_failed(error)
+        except Exception:
+            log.exception("failed unexpectedly")
+            content = refusal("internal-error", "the client's own log says more")
         return Message(content, reply_to=message)
 
     def _answer(self, message: Message, context: Context, call_next: ClientAppCallable) -> RecordDict:
@@ -98,9 +111,22 @@ class SecureSums:
         if party is None:
             raise Refusal("no-identity", "this client has no identity key and roster; see docs/secagg.md")
         store = self._open_state(context, header.run)
+        with store.alone():
+            return self._next(party, store, payloads, message, context, call_next)
+
+    def _next(
+        self,
+        party: Party,
+        store: StateStore,
+        payloads: Sequence[bytes],
+        message: Message,
+        context: Context,
+        call_next: ClientAppCallable,
+    ) -> RecordDict:
+        """From one state of the round to the next."""
         stored = store.read()
         state = ClientRunState.start(party) if stored is None else ClientRunState.from_bytes(stored, party)
-        if header.kind is Kind.COLLECT:
+        if peek(payloads[0], MAX_STATE_BYTES).kind is Kind.COLLECT:
             return self._upload(state, payloads[0], message, context, call_next, store)
         replies = []
         for payload in payloads:
@@ -146,6 +172,13 @@ class SecureSums:
         return self._codec.encode(message.content, reply.content), largest
 
 
+def storage_failed(error: OSError) -> RecordDict:
+    """What a client answers that cannot read or write its own files, as on a full disk: nothing leaves that it could
+    not note before."""
+    log.error("storage failed code=%d", error.errno or 0)
+    return refusal("storage-failed", "the client cannot read or write its own files; is its disk full?")
+
+
 def _step(state: ClientRunState, payload: bytes) -> tuple[ClientRunState, bytes]:
     match peek(payload, MAX_STATE_BYTES).kind:
         case Kind.ADVERTISE:
@@ -175,6 +208,10 @@ class ContextState:
         """See `StateStore`."""
         self._context.state[self._key] = ConfigRecord({"state": state})
 
+    def alone(self) -> AbstractContextManager[None]:
+        """See `StateStore`. Flower gives a context to one message at a time."""
+        return nullcontext()
+
 
 class FileState:
     """Rounds in flight in a file of the client's own, which survives the client's crash."""
@@ -189,3 +226,13 @@ class FileState:
     def write(self, state: bytes) -> None:
         """See `StateStore`."""
         write_bytes(self._path, state, mode=0o600)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """See `StateStore`. A process that dies lets go."""
+        handle = os.open(self._path.parent / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)

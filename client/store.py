@@ -1,6 +1,7 @@
 """A tenant's own folder: its rows, its results, its private state. Nothing in it is ever put into a message.
 
 <store>/rows/          the tenant's interactions and its copy of the public catalogue (Parquet)
+<store>/incoming/      what they will be from the next run on, if they are to change (see client/incoming.py)
 <store>/results.json   what each recommender did for the tenant's own users
 <store>/answers/       what it answered when it scored its test (see client/answers.py)
 <store>/choice.json    which recommender serves the tenant, and by which arm
@@ -20,12 +21,13 @@ import numpy as np
 from flwr.app import Context
 from numpy.typing import NDArray
 
+from fedrec.client.snapshots import ROWS, recover
 from fedrec.data import Dataset, Fold, Split, leave_last_out, split_at
 from fedrec.errors import ConfigError, Refusal
 from fedrec.files import write_bytes, write_text
 from fedrec.messages import Holdout
 
-ROWS, ASSORTMENT, RESULTS, CHOICE, TEST_READ = "rows", "assortment.npy", "results.json", "choice.json", "test-read"
+ASSORTMENT, RESULTS, CHOICE, TEST_READ = "assortment.npy", "results.json", "choice.json", "test-read"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class TenantStore:
     @property
     def version(self) -> int:
         """Changes with the rows, so that nothing is remembered of a folder that was made anew."""
+        if not (self.folder / ROWS).is_dir():
+            recover(self.folder)
         return (self.folder / ROWS / "dataset.json").stat().st_mtime_ns
 
     def assortment(self) -> NDArray[np.bool_] | None:
@@ -116,7 +120,7 @@ def open_store(context: Context) -> TenantStore:
     else:
         raise ConfigError("This node has no tenant store; start it with --node-config 'store=\"/path/to/tenant\"'.")
     if not (folder / ROWS).is_dir():
-        raise ConfigError(f"No tenant rows in {folder}; expected a folder '{ROWS}' written by fedrec.")
+        recover(folder)
     return TenantStore(folder)
 
 

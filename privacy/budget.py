@@ -4,10 +4,13 @@ The releases of a closed-form run are known beforehand: which sums are asked for
 So the run is rehearsed on sums of zeros, and each release gets a fixed part of the budget. Parts are of 1/multiplier^2:
 that is what adds up, exactly for Gaussian noise and nearly for Skellam noise.
 
-The rule: item counts weigh 1, every other statistic 3, all steps of a recommender that is trained by gradients 9. A
-popularity list is good with little, and what personalises is not. All of it is public, so nothing about any data is
-used to decide. The noise of steps follows from what the sums leave of the budget, from the number of steps, and from
-the chance that a user is in one.
+The rule: item counts weigh 1, every other statistic 3, all steps of a recommender that is trained by gradients 9, and
+the validation of candidates 1/2, however many they are. A popularity list is good with little, and what personalises is
+not; a choice needs least: a mean over all users, between candidates that are often alike. All of it is public, so
+nothing about any data is used to decide. The noise of steps follows from what the sums leave of the budget, from the
+number of steps, and from the chance that a user is in one.
+
+A search over several runs is planned as one: what all of them release shares one budget.
 """
 
 from __future__ import annotations
@@ -33,11 +36,26 @@ from fedrec.privacy.policy import Placed, placed
 WEIGHTS = {ItemCounts.name: 1.0}
 OTHER_WEIGHT = 3.0
 TRAINING_WEIGHT = 9.0
+VALIDATION_WEIGHT = 0.5
 MOST_RELEASES = 1000
 MORE_OFTEN = 1e-3
 """Share of the devices that are drawn more often than is planned for."""
 MARGIN = 1 + 1e-4
 """On each multiplier: the most that Skellam noise costs beyond Gaussian noise on the grids of `policy`."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """How often what a run releases is released in the search that it is a part of, or is by itself. validations: of
+    candidates. fits: of each sum. trainings: of each recommender that is trained by gradients."""
+
+    validations: int = 0
+    fits: int = 1
+    trainings: int = 1
+
+
+ALONE = Search()
+"""A run that chooses nothing."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +71,15 @@ class Spending:
 
     def multiplier_of(self, statistic: Statistic) -> float:
         """The noise multiplier of a statistic's release."""
-        return self.multiplier * math.sqrt(self.weight / weight_of(statistic))
+        return self._of_weight(weight_of(statistic))
+
+    @property
+    def validation(self) -> float:
+        """The noise multiplier of a validation."""
+        return self._of_weight(VALIDATION_WEIGHT)
+
+    def _of_weight(self, weight: float) -> float:
+        return self.multiplier * math.sqrt(self.weight / weight)
 
     @property
     def placed(self) -> Placed:
@@ -67,7 +93,11 @@ def weight_of(statistic: Statistic) -> float:
 
 
 def spending_of(
-    config: Config, algorithms: Mapping[str, ClosedForm], items: ItemFeatures, trained: int = 0
+    config: Config,
+    algorithms: Mapping[str, ClosedForm],
+    items: ItemFeatures,
+    trained: int = 0,
+    search: Search = ALONE,
 ) -> Spending | None:
     """The plan of a run; None without [privacy]. trained: how many recommenders are trained by gradients.
 
@@ -78,22 +108,28 @@ def spending_of(
         return None
     sharers = config.federation.min_tenants - privacy.colluding if privacy.placement == "distributed" else 1
     steps = rehearsed(algorithms, items)
-    statistics = [statistic for step in steps for statistic in step]
-    weight = sum(weight_of(statistic) for statistic in statistics) + trained * TRAINING_WEIGHT
+    statistics = [statistic for step in steps for statistic in step] * search.fits
+    trainings = trained * search.trainings
+    weight = sum(weight_of(statistic) for statistic in statistics) + trainings * TRAINING_WEIGHT
     if weight == 0:
         raise ConfigError("[privacy] is on, but nothing is released; leave it out.")
     multiplier = multiplier_for(privacy.epsilon, privacy.delta) * MARGIN
+    weight += search.validations * VALIDATION_WEIGHT
     spending = Spending(privacy.placement, sharers, multiplier, weight)
-    return replace(spending, step=_step(config, privacy, spending, statistics, trained)) if trained else spending
+    if not trainings:
+        return spending
+    sums = [spending.multiplier_of(one) for one in statistics] + search.validations * [spending.validation]
+    return replace(spending, step=_step(config, privacy, spending, sums, trainings))
 
 
 def _step(
-    config: Config, privacy: PrivacyConfig, spending: Spending, statistics: Sequence[Statistic], trained: int
+    config: Config, privacy: PrivacyConfig, spending: Spending, multipliers: Sequence[float], trainings: int
 ) -> float:
-    """The multiplier of the noise of each step, with which sums and steps together spend the budget."""
-    sums = [Gaussian(1.0, spending.multiplier_of(statistic)) for statistic in statistics]
+    """The multiplier of the noise of each step, with which sums and steps together spend the budget. multipliers: of
+    the sums."""
+    sums = [Gaussian(1.0, multiplier) for multiplier in multipliers]
     rate = config.training.cohort if privacy.devices else privacy.sample_rate
-    steps = trained * (config.training.rounds * steps_of(config) if not privacy.devices else devices_rounds(config))
+    steps = trainings * (config.training.rounds * steps_of(config) if not privacy.devices else devices_rounds(config))
 
     def run(multiplier: float) -> list[Mechanism]:
         if privacy.devices and not privacy.trusted_sampling:

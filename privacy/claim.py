@@ -29,17 +29,22 @@ TRUST: dict[Placement, str] = {
     "against the server, nothing is claimed.",
 }
 SCORED = (
-    "Metrics were added up without noise, which only a simulation does: they, and the intervals around them, are "
-    "outside of the claim. Nothing was chosen by them: each recommender has the settings of the configuration."
+    "Metrics of the test were added up without noise, which only a simulation does: they, and the intervals around "
+    "them, are outside of the claim. Nothing was chosen by them."
 )
-NOT_SCORED = "No metrics left a tenant, and nothing was chosen on validation."
+NOT_SCORED = "No metrics of the test left a tenant."
+CHOSEN = (
+    "{candidates} were compared on validation, {times}: sums with noise like all others, which the ledger counted and "
+    "epsilon holds."
+)
+NOT_CHOSEN = "Nothing was chosen on validation: each recommender has the settings of the configuration."
 
 
 @dataclass(frozen=True)
 class Claim:
     """The claim about one tenant's users. mechanisms: all that its ledger holds. budget: the epsilon it insists on.
     users: of all tenants, or of the one. scored: whether metrics were added up without noise. drawn_by_server: whether
-    the server draws who is in a step, and is believed."""
+    the server draws who is in a step, and is believed. validations: of how many candidates each was that it holds."""
 
     mechanisms: tuple[Mechanism, ...]
     budget: float
@@ -49,6 +54,7 @@ class Claim:
     users: int
     scored: bool
     drawn_by_server: bool = False
+    validations: tuple[int, ...] = ()
 
     @property
     def figure(self) -> Figure:
@@ -98,6 +104,17 @@ class Claim:
         """What became of metrics."""
         return SCORED if self.scored else NOT_SCORED
 
+    @property
+    def choice(self) -> str:
+        """How the settings of recommenders were chosen."""
+        if not self.validations:
+            return NOT_CHOSEN
+        candidates, times = sum(self.validations), len(self.validations)
+        return CHOSEN.format(
+            candidates="1 candidate" if candidates == 1 else f"{candidates} candidates",
+            times="in 1 release" if times == 1 else f"in {times} releases",
+        )
+
     def rows(self) -> list[tuple[str, str]]:
         """The claim as pairs of a heading and a text."""
         figure = self.figure
@@ -114,6 +131,7 @@ class Claim:
             ("Noise", self.placement),
             ("Trust", self.trust),
             ("Metrics", self.evaluation),
+            ("Choice", self.choice),
         ]
 
 
@@ -132,6 +150,7 @@ def plain_words(claim: Claim) -> list[str]:
         claim.trust,
         f"A shopper of two tenants is in the data twice; for her epsilon is {claim.shopper_of(2):.3g}.",
         claim.evaluation,
+        claim.choice,
     ]
 
 

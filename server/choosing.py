@@ -38,15 +38,22 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The best candidate of a recommender, and what each candidate reached on validation."""
+    """The best candidate of a recommender, and what each candidate reached on validation. margin: scores that differ
+    by less were held to be equal, since noise is on them."""
 
     candidate: Candidate
     scores: tuple[tuple[Params, float], ...]
+    margin: float = 0.0
 
     @property
     def validation(self) -> float:
         """What the best candidate reached."""
         return max(score for _, score in self.scores)
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the candidate is the only one within the margin of the best."""
+        return sum(score >= self.validation - self.margin for _, score in self.scores) == 1
 
 
 def candidates_of(model: ModelConfig) -> tuple[Candidate, ...]:
@@ -64,13 +71,16 @@ def candidates_of(model: ModelConfig) -> tuple[Candidate, ...]:
     return tuple(Candidate(f"{model.name}:{index}", model.name, params) for index, params in enumerate(options))
 
 
-def best(options: Sequence[Candidate], headline: dict[str, float]) -> Chosen:
-    """The candidate with the highest validation score; the earlier one of equals, or the first if none was scored."""
+def best(options: Sequence[Candidate], headline: dict[str, float], margin: float = 0.0) -> Chosen:
+    """The candidate with the highest validation score; the earliest of those within `margin` of it, or the first if
+    none was scored."""
     scored = [option for option in options if option.label in headline]
-    top = max(scored, key=lambda option: headline[option.label]) if scored else options[0]
+    least = max((headline[option.label] for option in scored), default=0.0) - margin
+    top = next((option for option in scored if headline[option.label] >= least), options[0])
     settled = bool(scored) or len(options) == 1  # else each tenant chooses for itself
     final = Candidate(top.model, top.model, top.params if settled else {})
-    return Chosen(final, tuple((option.params, headline[option.label]) for option in scored))
+    reached = tuple((option.params, headline[option.label]) for option in scored)
+    return Chosen(final, reached, margin if scored else 0.0)
 
 
 def winner(chosen: Sequence[Chosen]) -> Candidate | None:

@@ -1,6 +1,7 @@
 """How far a run came: what was chosen on validation, and which arms were scored on test.
 
     <out>/course.json   written when the choice is made, before any client reads its test, and after each arm
+    <out>/server.json   written last: the run is over
 
 A server that is started again in the same folder goes on from there. It chooses nothing anew, since a client that has
 read its test refuses that, and it asks for no arm whose sum it has. All that it computes again comes out the same.
@@ -23,7 +24,7 @@ from fedrec.files import write_text
 from fedrec.messages import Params
 from fedrec.server.choosing import Candidate, Chosen
 
-COURSE = "course.json"
+COURSE, RESULTS = "course.json", "server.json"
 SCHEMA = 1
 
 
@@ -57,6 +58,7 @@ class _Choice(BaseModel):
     model: str
     parameters: Params
     scores: list[tuple[Params, float]]
+    margin: float = 0.0
 
 
 class _Course(BaseModel):
@@ -82,27 +84,35 @@ def read_course(out: Path, config: Config) -> Course | None:
         ConfigError: it is of another configuration.
         ModelError: it is damaged.
     """
-    path = out / COURSE
-    if not path.exists():
+    if not (out / COURSE).exists():
         return None
+    course = course_in(out)
+    if course.run != run_of(config):
+        raise ConfigError(f"{out / COURSE} is of another configuration; go on with the one that the run began with.")
+    return course
+
+
+def course_in(out: Path) -> Course:
+    """The course of whichever run there was in `out`. Raises ModelError if it is damaged."""
+    path = out / COURSE
     try:
         found = _Course.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, ValidationError) as error:
         raise ModelError(f"{path} is damaged or of another version: {error}; start the run again.") from error
     if found.schema_version != SCHEMA:
         raise ModelError(f"{path} has schema {found.schema_version}; this fedrec reads {SCHEMA}: start the run again.")
-    if found.run != run_of(config):
-        raise ConfigError(f"{path} is of another configuration; go on with the one that the run began with.")
     return Course(found.run, found.rounds, tuple(map(_chosen, found.chosen)), found.agreed, found.results)
 
 
 def _choice(choice: Chosen) -> _Choice:
     one = choice.candidate
-    return _Choice(label=one.label, model=one.model, parameters=one.params, scores=list(choice.scores))
+    scores = list(choice.scores)
+    return _Choice(label=one.label, model=one.model, parameters=one.params, scores=scores, margin=choice.margin)
 
 
 def _chosen(choice: _Choice) -> Chosen:
-    return Chosen(Candidate(choice.label, choice.model, choice.parameters), _scores(choice.scores))
+    candidate = Candidate(choice.label, choice.model, choice.parameters)
+    return Chosen(candidate, _scores(choice.scores), choice.margin)
 
 
 def _scores(scores: Sequence[tuple[Params, float]]) -> tuple[tuple[Params, float], ...]:

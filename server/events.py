@@ -70,7 +70,7 @@ class EventLog:
             event.update(notes(event))
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(event, default=str) + "\n")
-        log.info("%s", " ".join(f"{key}={value}" for key, value in event.items()))
+        log.info(" ".join(f"{key}=%s" for key in event), *event.values())
         listener = _listener.get()
         if listener is not None:
             listener(event)

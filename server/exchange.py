@@ -16,6 +16,7 @@ from fedrec.privacy.budget import Spending
 from fedrec.privacy.mechanisms import as_record
 from fedrec.privacy.release import Release
 from fedrec.server.events import EventLog
+from fedrec.server.predecessor import Predecessor
 from fedrec.server.released import Released
 from fedrec.strategies.asked import asked_release
 from fedrec.strategies.summing import Quorum, Summed, sum_replies
@@ -26,6 +27,7 @@ class Exchange:
     """The clients of one run. Counts its rounds; nothing else in it changes.
 
     spending: the noise of a private run, once it is planned. released: its noised sums, which are asked for once.
+    before: the run that this one follows, if any.
     """
 
     grid: Grid
@@ -34,6 +36,7 @@ class Exchange:
     round: int = field(default=0, init=False)
     spending: Spending | None = field(default=None, init=False)
     released: Released | None = field(default=None, init=False)
+    before: Predecessor | None = None
 
     @property
     def capacity(self) -> Capacity:
@@ -49,7 +52,7 @@ class Exchange:
     def ask(self, kind: str, body: Body, arrays: Mapping[str, AnyArray], layout: Layout, action: str) -> Total:
         """Send `body` to every node, add up the answers. Raises RoundFailed below the quorum."""
         release = asked_release(layout, body)
-        known = self.released if release.noise is not None else None
+        known = self.released if release.noise is not None and self._may_keep(arrays) else None
         if known is not None and (kept := known.kept(body, release.encoding.layout)) is not None:
             return kept
         content = expecting(instruction(body, arrays), *release.words)
@@ -63,6 +66,10 @@ class Exchange:
             known.keep(body, summed.total)
         self._report(body.phase, action, summed, content, release, time.monotonic() - started)
         return summed.total
+
+    def _may_keep(self, arrays: Mapping[str, AnyArray]) -> bool:
+        """Whether an answer can be told by its question: within one run always, between runs if no arrays are in it."""
+        return self.released is not None and not (self.released.shared and arrays)
 
     def next_round(self) -> int:
         """Number of the round that begins."""
@@ -105,6 +112,8 @@ def holdout_of(config: Config) -> Holdout:
         bootstrap=evaluation.bootstrap,
         headline=evaluation.headline,
         seed=config.seed,
+        half_life_s=config.freshness.half_life_s,
+        as_of=config.freshness.as_of,
     )
 
 

@@ -8,7 +8,7 @@ from fedrec.contribution import Layout, Total
 from fedrec.errors import ModelError
 from fedrec.messages import CONTRIBUTE, AnyArray, ContributeBody, EncoderSpec, NoiseTerms, Phase, StatisticSpec
 from fedrec.models import ClosedForm, ItemFeatures, Statistic, Weights, needed
-from fedrec.models.fitting import SumOverClients, may_recur
+from fedrec.models.fitting import SumOverClients, fading, may_recur
 from fedrec.models.statistics import CONTENT, OVER_CONTENT
 from fedrec.server.exchange import Exchange
 
@@ -39,6 +39,8 @@ def _sums(
     """Key -> total, all from one message to each client."""
     layout, specs = Layout(()), []
     arrays: dict[str, AnyArray] = {}
+    if exchange.holdout.half_life_s is not None:
+        statistics = {key: fading(statistic) for key, statistic in statistics.items()}
     for index, statistic in enumerate(statistics.values()):
         params, inputs = statistic.to_wire()
         specs.append(StatisticSpec(name=statistic.name, params=params))

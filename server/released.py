@@ -28,9 +28,10 @@ RELEASED = "released"
 
 @dataclass(frozen=True)
 class Released:
-    """The noised sums of one run."""
+    """The noised sums of one run, or those that several runs share: whatever they ask for without arrays."""
 
     folder: Path
+    shared: bool = False
 
     def keep(self, body: Body, total: Total) -> None:
         """Write the answer to `body`, which names its round."""

@@ -55,7 +55,7 @@ def score_body(
         holdout=exchange.holdout,
         arm=arm,
         training=own_plan(arm, exchange.config),
-        encoder=EncoderSpec.of(_encoder(models) or _own_encoder(exchange, arm, specs)),
+        encoder=EncoderSpec.of(encoder_of_models(models) or _own_encoder(exchange, arm, specs)),
         models=tuple(specs),
     )
 
@@ -68,11 +68,11 @@ def ask_scores(
     layout: Layout,
 ) -> Total:
     """The sum of all clients' answers to `body`, who get the weights of `models` that its arm needs."""
-    arrays = {"counts": np.asarray(counts, dtype=np.float64)} | _shared(body.arm, models)
+    arrays = {"counts": np.asarray(counts, dtype=np.float64)} | shared_weights(body.arm, models)
     return exchange.ask(SCORE, body, arrays, layout, f"score {body.arm}")
 
 
-def _encoder(models: Mapping[str, tuple[Candidate, Weights]]) -> EncoderId | None:
+def encoder_of_models(models: Mapping[str, tuple[Candidate, Weights]]) -> EncoderId | None:
     """The encoder of the content in `models`. Raises ModelError if they were fitted on that of different ones."""
     found = {encoder for _, weights in models.values() if (encoder := EncoderId.of(weights)) is not None}
     if len(found) > 1:
@@ -89,7 +89,7 @@ def _own_encoder(exchange: Exchange, arm: Arm, specs: Sequence[ModelSpec]) -> En
     return encoder.identity if any(create(s.name, s.candidates[0]).uses_content for s in specs) else None
 
 
-def _shared(arm: Arm, models: Mapping[str, tuple[Candidate, Weights]]) -> dict[str, AnyArray]:
+def shared_weights(arm: Arm, models: Mapping[str, tuple[Candidate, Weights]]) -> dict[str, AnyArray]:
     """The weights that clients need; under arm `local` they fit their own, and `personal` ranks nothing anew."""
     if arm in ("local", "personal"):
         return {}

@@ -5,18 +5,23 @@ A clip that follows a noised count of users is computed from what was released, 
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from scipy.stats import binom
 
 from fedrec.errors import ConfigError, RoundFailed
+from fedrec.files import write_bytes
 from fedrec.privacy.gradients.sampling import drawn
 from fedrec.privacy.noise import Keystream
 from fedrec.server.exchange import Exchange
 from fedrec.strategies.local_updates import StepNoise
 
+DRAWS = "draws.key"
 CLIP = "clip_norm"
 """In the history of a round: the clip of the next one."""
 
@@ -42,8 +47,23 @@ def step_noise(exchange: Exchange) -> StepNoise | None:
     )
 
 
-def drawn_devices(exchange: Exchange, nodes: Sequence[int]) -> list[int]:
-    """The devices of a round: each with chance training.cohort, and by a draw that follows from no public seed.
+def draw_key(folder: Path, resume: bool) -> bytes:
+    """The secret key of all draws of a training, new for each and kept in its folder: a round that is repeated after a
+    crash draws the same devices, or some would have been in it who pay for a smaller chance."""
+    path = folder / DRAWS
+    if not (resume and path.exists()):
+        write_bytes(path, os.urandom(32), mode=0o600)
+    return path.read_bytes()
+
+
+def of_this_draw(run: str, key: bytes) -> str:
+    """The name of a run whose devices are drawn: another one each time, also for an equal configuration, since devices
+    pay once for all rounds of a run."""
+    return hashlib.sha256(run.encode() + key).hexdigest()[:16]
+
+
+def drawn_devices(exchange: Exchange, nodes: Sequence[int], key: bytes, number: int) -> list[int]:
+    """The devices of round `number`: each with chance training.cohort, by a draw that follows from a secret key.
 
     Raises RoundFailed if they are too few, and ConfigError where that would happen often enough to tell something.
     """
@@ -56,7 +76,8 @@ def drawn_devices(exchange: Exchange, nodes: Sequence[int]) -> list[int]:
             f"{failing:.2g}; a round that is not made tells who was not drawn: raise training.cohort, or lower "
             f"federation.min_tenants, to at most delta={most:g}."
         )
-    found = [nodes[index] for index in drawn(len(nodes), rate, Keystream())]
+    stream = Keystream(hashlib.sha256(key + number.to_bytes(8)).digest())
+    found = [nodes[index] for index in drawn(len(nodes), rate, stream)]
     if len(found) < least:
         raise RoundFailed(f"{len(found)} devices were drawn, expected at least {least}.")
     return found

@@ -29,7 +29,7 @@ from fedrec.privacy.mechanisms import as_record
 from fedrec.rng import derive
 from fedrec.server.checkpoint import Checkpoint, read_checkpoint
 from fedrec.server.exchange import Exchange, sent
-from fedrec.server.step_noise import drawn_devices, noise_after, step_noise
+from fedrec.server.step_noise import draw_key, drawn_devices, noise_after, of_this_draw, step_noise
 from fedrec.strategies.local_updates import TRAIN, TrainBody, mean_update, plan_params
 from fedrec.strategies.optimizers import PROXIMAL, create_optimizer, memory_of, put_memory, put_rate, rate_of
 from fedrec.strategies.summing import Quorum, Summed, sum_replies
@@ -106,6 +106,7 @@ class _Rounds:
         self._phase, self._folder = phase, folder
         self._items, self._encoder = items, EncoderSpec.of(items.encoder)
         self._run = run_name(exchange, model, training, phase, items)
+        self._told_run, self._key = self._run, b""
         self._strategy: FedAvg = create_optimizer(training.optimizer, training.parameters)
         self._rate = rate_of(self._strategy)
         self.round, self.arrays = 0, cast(Arrays, {})
@@ -114,6 +115,9 @@ class _Rounds:
     def begin(self, start: Arrays, resume: bool) -> None:
         """Take up the checkpoint, or the first weights."""
         checkpoint = read_checkpoint(self._folder, self._run) if resume else None
+        if self._draws_devices:
+            self._key = draw_key(self._folder, resume and checkpoint is not None)
+            self._told_run = of_this_draw(self._run, self._key)
         if checkpoint is None:
             widths = self._items.widths.tolist()
             network = self._model.build(self._items.num_items, widths, self._exchange.config.seed)
@@ -141,6 +145,11 @@ class _Rounds:
         memory = memory_of(self._strategy)
         Checkpoint(self._run, self.round, self.arrays, memory, tuple(self._history)).write(self._folder)
         self._emit("checkpoint", number)
+
+    @property
+    def _draws_devices(self) -> bool:
+        privacy = self._exchange.config.privacy
+        return privacy is not None and privacy.devices
 
     @property
     def _failures(self) -> int:
@@ -187,7 +196,7 @@ class _Rounds:
             phase=self._phase,
             capacity=Capacity(max_clients=len(nodes), max_users=self._exchange.capacity.max_users),
             holdout=self._exchange.holdout,
-            run=self._run,
+            run=self._told_run,
             rounds=self._training.rounds,
             model=self._model.name,
             params=asdict(cast(Any, self._model)),
@@ -203,9 +212,8 @@ class _Rounds:
     def _cohort(self) -> list[int]:
         """The clients of this round; the same ones if it is repeated, but for devices, which are drawn in secret."""
         nodes = sorted(self._exchange.grid.get_node_ids())
-        privacy = self._exchange.config.privacy
-        if privacy is not None and privacy.devices:
-            return drawn_devices(self._exchange, nodes)
+        if self._draws_devices:
+            return drawn_devices(self._exchange, nodes, self._key, self.round)
         size = max(math.ceil(self._training.cohort * len(nodes)), self._exchange.config.federation.min_tenants)
         if size >= len(nodes):
             return nodes

@@ -1,18 +1,20 @@
-"""Where neural recommenders begin: at random, or at the item factors that the federation fitted in the same phase."""
+"""Where neural recommenders begin: at random, at the item factors that the federation fitted in the same phase, or at
+the weights of the run before."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from fedrec.config import Config
 from fedrec.config_content import NO_CONTENT
 from fedrec.errors import ConfigError
 from fedrec.messages import AnyArray
 from fedrec.models import ClosedForm, ItemFeatures, Weights, create
-from fedrec.models.protocols import Scoring
+from fedrec.models.protocols import EncoderId, Scoring
 from fedrec.server.choosing import Candidate
+from fedrec.server.predecessor import Predecessor
 
 TOWER_L2 = 3.0
 """Of the regression onto content, as in `fedrec.models.ContentFactors`."""
@@ -31,6 +33,19 @@ class FirstWeights:
 AT_RANDOM = FirstWeights()
 
 
+class Start(Protocol):
+    """What neural recommenders begin from."""
+
+    @property
+    def closed(self) -> Mapping[str, ClosedForm]:
+        """What has to be fitted for it, by label."""
+        ...
+
+    def first_weights(self, model: Scoring, fitted: Mapping[str, Weights]) -> FirstWeights:
+        """Those of one recommender. fitted: the weights of all that has been fitted, by label."""
+        ...
+
+
 @dataclass(frozen=True)
 class WarmStart:
     """The closed form that neural recommenders begin from, and its label among the fitted ones.
@@ -41,6 +56,11 @@ class WarmStart:
     label: str
     algorithm: ClosedForm
     content: AnyArray | None = None
+
+    @property
+    def closed(self) -> Mapping[str, ClosedForm]:
+        """See `Start.closed`."""
+        return {self.label: self.algorithm}
 
     def first_weights(self, model: Scoring, fitted: Mapping[str, Weights]) -> FirstWeights:
         """The residuals of a neural recommender's items, and the tower if that is wanted."""
@@ -55,15 +75,44 @@ class WarmStart:
         return FirstWeights(f"{self.algorithm!r} with tower", both)
 
 
-def warm_start_of(config: Config, candidates: Sequence[Candidate], items: ItemFeatures) -> WarmStart | None:
+@dataclass(frozen=True)
+class RunBefore:
+    """The shared weights of the run that this one follows: they were released then, so that to begin there releases
+    nothing more. What tenants keep private of a network begins anew, since the rows behind it may have changed.
+    """
+
+    before: Predecessor
+    items: ItemFeatures
+    closed: Mapping[str, ClosedForm] = field(default_factory=dict)
+
+    def first_weights(self, model: Scoring, fitted: Mapping[str, Weights]) -> FirstWeights:
+        """See `Start.first_weights`. Raises ConfigError if items were described by another encoder."""
+        weights, neural = self.before.models[model.name][1], cast(Any, model)
+        encoder = EncoderId.of(weights)
+        if encoder != self.items.encoder:
+            raise ConfigError(
+                f"'{model.name}' of the run '{self.before.name}' knows items by {encoder}, this run by "
+                f"{self.items.encoder}; set [content] to what it was, or start a run that follows none."
+            )
+        network = neural.build(self.items.num_items, self.items.widths.tolist(), 0)
+        names = sorted(set(network.state_dict()) - set(neural.private))
+        return FirstWeights(f"run {self.before.name} {self.before.course.run}", {name: weights[name] for name in names})
+
+
+def warm_start_of(
+    config: Config, candidates: Sequence[Candidate], items: ItemFeatures, before: Predecessor | None = None
+) -> Start | None:
     """What the neural recommenders among `candidates` begin from; None at random.
 
-    It is the first candidate of the named closed form. If there is none, the closed form is made as wide as the widest
-    of them, with its other hyper-parameters as they come. Raises ConfigError if there are no residuals to begin from,
-    or no tower that could, or if the closed form would be one that a run with [privacy] has not planned.
+    It is the run `before`, if this run follows one. Else it is the first candidate of the named closed form. If there
+    is none, the closed form is made as wide as the widest of them, with its other hyper-parameters as they come. Raises
+    ConfigError if there are no residuals to begin from, or no tower that could, or if the closed form would be one that
+    a run with [privacy] has not planned.
     """
     wanted = config.training.warm_start
     neural = [cast(Any, c.algorithm) for c in candidates if not isinstance(c.algorithm, ClosedForm)]
+    if before is not None:
+        return RunBefore(before, items) if neural else None
     if config.training.warm_tower:
         _check_towers(config, neural)
     if wanted == "none" or not neural:

@@ -245,7 +245,10 @@ def _loaded(rows: Dataset, tenants: int) -> Event:
 
 
 def with_moments(config: Config, rows: Dataset) -> Config:
-    """Under a split by time all tenants need the same two moments."""
+    """Under a split by time all tenants need the same two moments, and one from which to count back if events fade."""
+    if config.freshness.half_life_days is not None:
+        newest = int(rows.interactions.times.max())
+        config = config.model_copy(update={"freshness": config.freshness.at(newest)})
     if config.evaluation.holdout != "time" or config.evaluation.starts is not None:
         return config
     evaluation = config.evaluation.model_copy(update={"starts": start_moments(rows)})

@@ -105,10 +105,11 @@ def _lock(handle: int, folder: Path) -> None:
 
 
 def _check_same(folder: Path, config: Config) -> None:
-    """The moments of a split by time are found in the rows, so a configuration need not name them."""
+    """The moments of a run are found in the rows, so a configuration need not name them."""
     old, new = (found.model_dump(mode="json") for found in (begun_with(folder), config))
-    if new["evaluation"]["starts"] is None:
-        new["evaluation"]["starts"] = old["evaluation"]["starts"]
+    for section, moment in (("evaluation", "starts"), ("freshness", "as_of")):
+        if new[section][moment] is None:
+            new[section][moment] = old[section][moment]
     for side in (old, new):
         side["models"] = {model["name"]: model for model in side["models"]}
     key = _first_difference(old, new)

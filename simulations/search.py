@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from fedrec.config_training import Value
-from fedrec.errors import ConfigError, FedrecError
+from fedrec.errors import ConfigError, FedrecError, Refusal
 from fedrec.rng import derive
 from fedrec.tune_config import Choice, Range, Space
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_FAILURES = 5
 """So many trials in a row may fail before the search gives up."""
+SPENT = "budget-spent"
+"""With this reason a search ends, with the trials that it has."""
 _REASON, _SECONDS = "reason", "seconds"
 
 Measure = Callable[[Mapping[str, Value]], float]
@@ -77,7 +79,7 @@ class Search:
         ]
 
     def run(self, measure: Measure, limits: Limits, told: Callable[[Search], None] = lambda search: None) -> None:
-        """Go on until a limit is reached; `told` after each trial.
+        """Go on until a limit is reached, or a trial is refused because a budget is spent; `told` after each trial.
 
         Raises the last error of `measure` if it failed too often in a row.
         """
@@ -87,6 +89,8 @@ class Search:
                 return
             error = self._try(measure)
             told(self)
+            if isinstance(error, Refusal) and error.reason == SPENT:
+                return
             last = self.trials[-MAX_FAILURES:]
             if error is not None and len(last) == MAX_FAILURES and all(trial.score is None for trial in last):
                 raise error

@@ -25,7 +25,7 @@ from fedrec.privacy.secagg.pipeline import Pipeline
 from fedrec.privacy.secagg.roster import Roster
 from fedrec.privacy.secagg.round_messages import Task, Upload
 from fedrec.privacy.secagg.server import Collecting
-from fedrec.privacy.secagg.wire import RUN_BYTES
+from fedrec.privacy.secagg.wire import RUN_BYTES, Kind, peek
 from fedrec.strategies.updates import UpdateCodec
 
 Listener = Callable[[str, Mapping[str, Any]], None]
@@ -126,6 +126,8 @@ class SecureGrid(Grid):
         silent = set(outgoing)
         for reply in self._grid.send_and_receive(messages, timeout=timeout):
             node = reply.metadata.src_node_id
+            if node not in outgoing:
+                continue  # Flower's own word, in its SuperLink's name, that a node is gone: that one is silent
             silent.discard(node)
             try:
                 if reply.has_error():
@@ -199,6 +201,7 @@ class SecureRound:
             degree=cohort.degree,
             threshold=cohort.threshold,
             alive=len(aggregate.alive),
+            members=list(aggregate.alive),
             dropped=list(aggregate.dead),
         )
         if self._specimen is not None:
@@ -222,29 +225,31 @@ class SecureRound:
         outgoing = {
             node: (self._messages[node], [payload]) for node, payload in self._addressed(collecting.requests()).items()
         }
-        self._send(outgoing, lambda payload, sender: self._upload(collecting, payload, sender))
-        self._admit_newcomers(collecting, set(outgoing))
+        newcomers = self._newcomers(collecting, set(outgoing))
+        self._send(outgoing | newcomers, lambda payload, sender: self._arrival(collecting, payload, sender))
         self._pipeline.advance()
         for refusal in self._pipeline.refused:
             self._grid.report("refused", reason=refusal.reason, detail=refusal.detail)
         self._pipeline.refused.clear()
 
-    def _upload(self, collecting: Collecting, payload: bytes, sender: int | None) -> int:
+    def _arrival(self, collecting: Collecting, payload: bytes, sender: int | None) -> int:
+        """An upload, or what a newcomer sends."""
+        if peek(payload, len(payload)).kind is not Kind.UPLOAD:
+            return self._receive(payload, sender)
         member = self._pipeline.receive_upload(collecting, payload, sender)
         if self._specimen is None and self._grid.wants_specimen:
             words = Upload.parse(payload, len(payload), collecting.task).words
             self._specimen = Specimen(member, words.u32[:SPECIMEN_WORDS].copy())
         return member
 
-    def _admit_newcomers(self, collecting: Collecting, present: set[int]) -> None:
-        """Those who are asked but not in the round join a later one: they advertise, and then deal their shares."""
+    def _newcomers(self, collecting: Collecting, present: set[int]) -> dict[int, tuple[Message, list[bytes]]]:
+        """Messages to those who are asked but not in the round, and join a later one: they advertise, and then deal
+        their shares. They go out with the round's own, so that nobody waits for them longer than for an upload."""
         absent = {node: self._grid.member_of(node) for node in self._messages if node not in present}
         known = self._pipeline.admissions(collecting, [member for member in absent.values() if member is not None])
         adverts = self._pipeline.admissions(collecting, [NOBODY])[NOBODY]
         payloads = {node: list(adverts if member is None else known.get(member, ())) for node, member in absent.items()}
-        self._send(
-            {node: (_bare(self._messages[node]), asked) for node, asked in payloads.items() if asked}, self._receive
-        )
+        return {node: (_bare(self._messages[node]), asked) for node, asked in payloads.items() if asked}
 
     def _small(self, requests: Mapping[int, bytes], receive: Receive) -> None:
         """A phase without vectors: member -> request, answers to `receive`."""

@@ -19,6 +19,7 @@ from fedrec.errors import ConfigError, ProtocolError
 from fedrec.messages import ARRAYS
 from fedrec.models.neural.plan import LocalTraining
 from fedrec.privacy.gradients.summed import SUM, SumTerms
+from fedrec.privacy.gradients.terms import LEAST_CLIP, MOST_CLIP
 from fedrec.privacy.release import Release
 
 METRICS, CLIENTS = "metrics", "num-examples"
@@ -88,7 +89,7 @@ def next_clip(terms: SumTerms, votes: Float64Array, expected: int) -> float:
         return terms.clip_norm
     one = terms.vote(True) - terms.vote(False)
     surplus = float(np.clip(votes[0] / (one * expected), -1.0, 1.0))
-    return terms.clip_norm * math.exp(-CLIP_RATE * surplus)
+    return min(max(terms.clip_norm * math.exp(-CLIP_RATE * surplus), LEAST_CLIP), MOST_CLIP)
 
 
 def _arrays(content: RecordDict) -> ArrayRecord:

@@ -28,6 +28,7 @@ OWNERS = {
     "dp_accounting": ("privacy",),
     "flwr": ("base/messages", "strategies", "client", "server", "simulations", "deploy", "cli"),
     "duckdb": ("base/data",),
+    "psycopg": ("base/data",),
     "optuna": ("simulations",),
 }
 

@@ -160,6 +160,16 @@ def bounds(samples: Sequence[Tensor], bound: float) -> tuple[Tensor, Tensor]:
     return factors.clamp(max=1.0), norms
 
 
+def zero_beyond(samples: Sequence[Tensor], bound: float) -> None:
+    """Overwrite with 0, in place, each user whose samples all together are longer than `bound`, or no numbers: what was
+    bounded is looked at again where a number that was too small, or too large, for its format would break the bound."""
+    squares = torch.stack([square_norms(sample) for sample in samples]).sum(0)
+    beyond = ~(squares <= bound * bound)
+    if bool(beyond.any()):
+        for sample in samples:
+            sample[beyond] = 0.0
+
+
 def check_layers(network: nn.Module) -> None:
     """Raises ModelError, with the reason, for layers through which one user changes what another one adds."""
     for name, module in network.named_modules():

@@ -17,7 +17,7 @@ from fedrec.contribution import Block, Layout
 from fedrec.errors import ConfigError
 from fedrec.models import validate
 from fedrec.privacy.fixed_point import plan
-from fedrec.privacy.gradients.terms import MOST_USERS
+from fedrec.privacy.gradients.terms import MOST_USERS, check_terms
 from fedrec.privacy.policy import placed
 from fedrec.privacy.release import Noise, Release
 
@@ -53,13 +53,9 @@ class SumTerms:
     devices: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rate", "clip_norm", "multiplier"):
-            validate.positive(name, getattr(self, name))
-        for name in ("divisor", "sharers"):
-            validate.whole(name, getattr(self, name))
+        check_terms(self.rate, self.clip_norm, self.multiplier, self.divisor)
+        validate.whole("sharers", self.sharers)
         validate.optional_whole("devices", self.devices)
-        if self.rate > 1:
-            raise ConfigError(f"Expected rate={self.rate} <= 1, the chance that a user is in a step.")
         if self.quantile is not None and not 0 < self.quantile < 1:
             raise ConfigError(f"Expected quantile={self.quantile} within (0, 1).")
 

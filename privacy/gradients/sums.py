@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fedrec.contribution import Contribution, Float64Array
 from fedrec.errors import ModelError
 from fedrec.privacy.gradients.passes import Passes
-from fedrec.privacy.gradients.per_user import bounds, sample_of
+from fedrec.privacy.gradients.per_user import bounds, sample_of, zero_beyond
 from fedrec.privacy.gradients.sampling import drawn, secret_seed
 from fedrec.privacy.gradients.steps import UserTask
 from fedrec.privacy.gradients.summed import SUM, SumTerms
@@ -65,11 +65,12 @@ class BoundedSum:
         """The users of one part, each on the grid."""
         samples = [self._sample(parameter) for parameter in self._parameters]
         factors, norms = bounds(samples, self._terms.clip_norm * SLACK)
-        for parameter, sample, total in zip(self._parameters, samples, self._sums, strict=True):
-            scale = (factors / self._terms.step).view(-1, *[1] * (sample.dim() - 1))
-            steps = (sample * scale).trunc_()
+        scale = factors / self._terms.step
+        steps = [(sample * scale.view(-1, *[1] * (sample.dim() - 1))).trunc_() for sample in samples]
+        zero_beyond(steps, self._terms.clip_norm / self._terms.step)
+        for parameter, part, total in zip(self._parameters, steps, self._sums, strict=True):
             table = self._passes.users.rows_of(parameter)
-            total += steps.sum(0) if table is None else table.total(steps)
+            total += part.sum(0) if table is None else table.total(part)
         below = int((norms <= self._terms.clip_norm).sum())
         self._votes += below * self._vote(True) + (len(norms) - below) * self._vote(False)
 

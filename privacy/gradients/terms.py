@@ -10,6 +10,10 @@ from fedrec.privacy.mechanisms import SampledGaussian
 
 MOST_USERS = 256
 """Of one part of a batch."""
+LEAST_CLIP, MOST_CLIP = 1e-6, 1e6
+MOST_DIVISOR, MOST_MULTIPLIER = 10**9, 1e9
+"""What a server may ask for. A norm is computed in 32 bits, whose squares below 1e-38 are 0: gradients that weights
+were made up to keep so small would pass any smaller clip unbounded, and noise of a deviation that small would be 0."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,22 @@ class StepTerms:
     steps: int
 
     def __post_init__(self) -> None:
-        for name in ("rate", "clip_norm", "multiplier"):
-            validate.positive(name, getattr(self, name))
-        if self.rate > 1:
-            raise ConfigError(f"Expected rate={self.rate} <= 1, the chance that a user is in a step.")
-        for name in ("divisor", "steps"):
-            validate.whole(name, getattr(self, name))
+        check_terms(self.rate, self.clip_norm, self.multiplier, self.divisor)
+        validate.whole("steps", self.steps)
 
     @property
     def mechanism(self) -> SampledGaussian:
         """What a round costs, as data for the accountant."""
         return SampledGaussian(self.rate, self.multiplier, self.steps)
+
+
+def check_terms(rate: float, clip_norm: float, multiplier: float, divisor: int) -> None:
+    """Raises ConfigError for terms under which a bound, or its noise, would not be what it says."""
+    validate.positive("rate", rate)
+    if rate > 1:
+        raise ConfigError(f"Expected rate={rate} <= 1, the chance that a user is in a step.")
+    validate.within("clip_norm", clip_norm, LEAST_CLIP, MOST_CLIP)
+    validate.positive("multiplier", multiplier)
+    validate.within("multiplier", multiplier, 0.0, MOST_MULTIPLIER)
+    validate.whole("divisor", divisor)
+    validate.within("divisor", divisor, 1, MOST_DIVISOR)

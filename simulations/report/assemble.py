@@ -135,6 +135,7 @@ def _card(card: Mapping[str, Any]) -> ModelCard:
         scope=card["scope"],
         parameters=card["parameters"],
         candidates=candidates,
+        margin=card.get("margin"),
     )
 
 

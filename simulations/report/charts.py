@@ -17,8 +17,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fedrec.formats import short
 from fedrec.simulations.report import standing
-from fedrec.simulations.report.formats import short
 from fedrec.simulations.report.quality_tables import gain_words
 from fedrec.simulations.report.schema import Measure, Report
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
+from fedrec.formats import MISSING, clean, count, duration, metric, plural, size
+from fedrec.pages import environment
 from fedrec.simulations.report import (
     charts,
     quality_tables,
@@ -19,7 +18,6 @@ from fedrec.simulations.report import (
     training_tables,
     wire_tables,
 )
-from fedrec.simulations.report.formats import MISSING, clean, count, duration, metric, plural, size
 from fedrec.simulations.report.schema import Report
 from fedrec.simulations.report.standing import FEDERATED, LOCAL, POOLED, Standing
 from fedrec.simulations.report.verdict import protection, verdict
@@ -37,7 +35,7 @@ class Tile:
 
 def render(report: Report) -> str:
     """The whole page. The same report gives the same bytes, whenever and wherever it is drawn."""
-    page = _environment().get_template("report.html")
+    page = environment("fedrec.simulations.report").get_template("report.html")
     return page.render(
         report=report,
         verdict=verdict(report),
@@ -57,20 +55,6 @@ def render(report: Report) -> str:
         total_up=standing.bytes_up(report),
         total_down=standing.bytes_down(report),
     )
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("fedrec.simulations.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        clean=clean, count=count, duration=duration, metric=metric, size=size, plural=plural, drawing=Markup
-    )
-    return environment
 
 
 def _tiles(report: Report) -> list[Tile]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from fedrec.formats import MISSING, change, clean, count, metric, percent, short
 from fedrec.simulations.report import served, standing
-from fedrec.simulations.report.formats import MISSING, change, clean, count, metric, percent, short
 from fedrec.simulations.report.schema import Measure, ModelCard, Report, Result, Tenant
 from fedrec.simulations.report.standing import FEDERATED, FLOOR, LOCAL, Standing
 from fedrec.simulations.report.table import Cell, Column, Table
@@ -263,8 +263,11 @@ def _parameters(card: ModelCard) -> str:
 def candidates(card: ModelCard) -> Table:
     """What was tried on validation users, in the order of the report."""
     names = list(dict.fromkeys(name for candidate in card.candidates for name in candidate))
+    noise = (
+        "" if card.margin is None else f", with noise: of those within {card.margin:.2g} of the best the first is taken"
+    )
     return Table(
-        f"{clean(card.title)}: candidates and their scores on validation users",
+        f"{clean(card.title)}: candidates and their scores on validation users{noise}",
         tuple(Column(name) for name in names),
         tuple(tuple(_candidate(candidate.get(name)) for name in names) for candidate in card.candidates),
     )

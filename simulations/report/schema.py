@@ -43,6 +43,7 @@ class ModelCard(Frozen):
     scope: str  # "federated" or "tenant": whether anything about it crosses the wire
     parameters: dict[str, float | int | str | bool | None]
     candidates: list[dict[str, float | int | str | bool | None]] = []
+    margin: float | None = None  # where the scores have noise: differences below it chose nothing
 
 
 class TenantResult(Frozen):

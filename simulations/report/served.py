@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedrec.simulations.report.formats import MISSING, clean, percent
+from fedrec.formats import MISSING, clean, percent
 from fedrec.simulations.report.schema import Report, Tenant
 from fedrec.simulations.report.table import Cell, Column, Table
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from fedrec.formats import change, metric, plural, short
 from fedrec.simulations.report import standing
-from fedrec.simulations.report.formats import change, metric, plural, short
 from fedrec.simulations.report.schema import Report, Tenant
 from fedrec.simulations.report.standing import FEDERATED, LOCAL
 

@@ -14,8 +14,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from fedrec.formats import MISSING, clean, count, duration, metric, plural, short, size
 from fedrec.simulations.report import standing, training_charts, training_tables
-from fedrec.simulations.report.formats import MISSING, clean, count, duration, metric, plural, short, size
 from fedrec.simulations.report.quality_tables import gain_words
 from fedrec.simulations.report.schema import Measure, Report, ServerView, Tenant
 from fedrec.simulations.report.standing import FEDERATED, FLOOR, LOCAL

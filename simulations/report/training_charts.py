@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from fedrec.formats import clean, metric, plural
 from fedrec.simulations.report import standing
 from fedrec.simulations.report.charts import FEDERATED, INK, MUTED, POOLED, RIGHT, RULE, Chart, Size, Width, drawn
-from fedrec.simulations.report.formats import clean, metric, plural
 from fedrec.simulations.report.schema import Curve, Report
 
 HEIGHT, BELOW = 150, 42

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from fedrec.formats import MISSING, clean, count, duration, size
 from fedrec.simulations.report import standing
-from fedrec.simulations.report.formats import MISSING, clean, count, duration, size
 from fedrec.simulations.report.schema import Report, Round
 from fedrec.simulations.report.table import Cell, Column, Table
 

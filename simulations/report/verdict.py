@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from fedrec.formats import change, clean, metric, percent, plural, short
 from fedrec.simulations.report import served, serving, standing
-from fedrec.simulations.report.formats import change, clean, metric, percent, plural, short
 from fedrec.simulations.report.schema import Privacy, Report
 from fedrec.simulations.report.standing import FEDERATED, LOCAL, POOLED, Standing
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from fedrec.formats import clean, count, duration, plural, size
 from fedrec.simulations.report import standing, training_tables
-from fedrec.simulations.report.formats import clean, count, duration, plural, size
 from fedrec.simulations.report.schema import Report, Round, Sent, ServerView
 from fedrec.simulations.report.table import Cell, Column, Table
 

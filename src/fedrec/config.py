@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fedrec.config_content import ContentConfig, check_content
+from fedrec.config_freshness import RUN_NAME, FreshnessConfig, check_freshness
 from fedrec.config_privacy import PrivacyConfig, check_privacy
 from fedrec.config_training import TrainingConfig, Value
 from fedrec.errors import ConfigError
@@ -147,13 +148,14 @@ class ModelConfig(Section):
 class Config(Section):
     """One run."""
 
-    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
+    name: str = Field(default="run", pattern=RUN_NAME, max_length=80)
     seed: int = Field(default=0, ge=0)
     data: DataConfig
     tenants: TenantsConfig = TenantsConfig()
     content: ContentConfig = ContentConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     federation: FederationConfig = FederationConfig()
+    freshness: FreshnessConfig = FreshnessConfig()
     privacy: PrivacyConfig | None = None
     training: TrainingConfig = TrainingConfig()
     tune: TuneConfig = TuneConfig()
@@ -174,8 +176,9 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _private(self) -> Config:
+        check_freshness(self.freshness, self.privacy)
         if self.privacy is not None:
-            check_privacy(self.privacy, self.evaluation, self.federation, self.models)
+            check_privacy(self.privacy, self.evaluation, self.federation)
         return self
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,7 +15,9 @@ class PrivacyConfig(BaseModel):
 
     epsilon, delta: of all releases of the run together, for one user (all rows of one shopper at one tenant).
     placement: where the noise is made. colluding: tenants that may tell their share of the noise to the server; the
-    noise of federation.min_tenants less these is what is counted on. evaluation: "simulation" adds up metrics without
+    noise of federation.min_tenants less these is what is counted on. users: how many take part in all, a public number
+    and about right; where they are too few for the noise, content-PCA asks for nothing personal, and the popularity
+    list that it is then has all of the budget. evaluation: "simulation" adds up metrics without
     noise, which no claim covers; a real tenant refuses that.
     sample_rate, clip_norm: of recommenders that are trained by gradients, the chance that a user is in a step and the
     L2 bound of a user's gradient there. How much noise that takes follows from epsilon, delta and the steps of the run.
@@ -34,6 +35,7 @@ class PrivacyConfig(BaseModel):
     unit: Literal["user"] = "user"
     placement: Placement = "distributed"
     colluding: int = Field(default=1, ge=0)
+    users: int | None = Field(default=None, ge=1)
     evaluation: Literal["none", "simulation"] = "none"
     sample_rate: float = Field(default=0.1, gt=0, le=1)
     clip_norm: float = Field(default=0.5, gt=0)
@@ -62,23 +64,8 @@ class Taking(Protocol):
     def max_users_per_tenant(self) -> int: ...
 
 
-class Named(Protocol):
-    """A recommender; see `ModelConfig`."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def parameters(self) -> dict[str, Any]: ...
-
-
-def check_privacy(privacy: PrivacyConfig, evaluation: Held, federation: Taking, models: Sequence[Named]) -> None:
+def check_privacy(privacy: PrivacyConfig, evaluation: Held, federation: Taking) -> None:
     """Raises ValueError for what would break the claim."""
-    open_ = [model.name for model in models if any(isinstance(v, list) for v in model.parameters.values())]
-    if open_:
-        raise ValueError(
-            f"models: '{open_[0]}' has values to choose from, but a choice on validation is a release that nobody "
-            "accounts for; with [privacy] give one value each"
-        )
     if evaluation.holdout == "time" and evaluation.starts is None:
         raise ValueError(
             "evaluation: moments that are taken from the rows are a release that nobody accounts for; with [privacy] "

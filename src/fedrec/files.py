@@ -5,14 +5,19 @@ What a writer that was killed has left begins with a dot and ends in `.part`.
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL = ".part"
+DAMAGED_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, lzma.LZMAError)
+"""What reading a zip file raises that is none, beside the errors of files."""
 
 
 def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:

@@ -23,8 +23,10 @@ from fedrec.content.encoder import ItemEncoder
 from fedrec.content.registry import agreed_encoder
 from fedrec.contribution import Words
 from fedrec.errors import ProtocolError, Refusal
-from fedrec.metrics import RankingProtocol
 from fedrec.models.protocols import EncoderId
+from fedrec.terms import Capacity as Capacity
+from fedrec.terms import Holdout as Holdout
+from fedrec.terms import ranking_protocol as ranking_protocol
 
 PROTOCOL: Literal[1] = 1
 CONTRIBUTE = "train.contribute"
@@ -41,13 +43,6 @@ AnyArray = NDArray[Any]
 Octets = bytes | bytearray | memoryview
 Phase = Literal["choose", "final"]
 Params = dict[str, bool | int | float | str | None]
-
-
-class Capacity(Section):
-    """Public upper limits from which the number of bits, and so the absence of overflow, follows."""
-
-    max_clients: int = Field(ge=1)
-    max_users: int = Field(ge=1)
 
 
 class StatisticSpec(Section):
@@ -67,18 +62,6 @@ class ModelSpec(Section):
     label: str
     name: str
     candidates: tuple[Params, ...] = Field(min_length=1)
-
-
-class Holdout(Section):
-    """What the client holds out of its own rows, and how it ranks; see `EvaluationConfig`."""
-
-    rule: Literal["leave-last-out", "time"]
-    starts: tuple[int, int] | None
-    exclude_seen: bool
-    ks: tuple[int, ...]
-    bootstrap: int
-    headline: str
-    seed: int
 
 
 class EncoderSpec(Section):
@@ -146,13 +129,6 @@ class ScoreBody(Body):
 
 
 B = TypeVar("B", bound=Body)
-
-
-def ranking_protocol(holdout: Holdout) -> RankingProtocol:
-    """How both sides rank and lay out the sums."""
-    return RankingProtocol(
-        ks=holdout.ks, exclude_seen=holdout.exclude_seen, num_bootstrap=holdout.bootstrap, seed=holdout.seed
-    )
 
 
 def instruction(body: Body, arrays: Mapping[str, AnyArray]) -> RecordDict:

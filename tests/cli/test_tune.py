@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,37 @@ def test_another_search_is_not_mixed_with_one_that_is_there(fedrec, tuned, space
     result = fedrec("tune", space, "--model", "markov", "--out", folder / "best.toml", "--resume")
     assert result.exit_code == 2
     assert "of another configuration" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def charged(fedrec, space: Path, tmp_path_factory: pytest.TempPathFactory):
+    """The folder of a finished search of two trials under differential privacy, and what it printed."""
+    folder = tmp_path_factory.mktemp("charged")
+    (folder / "space.toml").write_text(space.read_text() + "[privacy]\nepsilon = 8.0\ndelta = 1e-4\n")
+    return folder, fedrec(
+        "tune", folder / "space.toml", "--model", "ease", "--trials", 2, "--out", folder / "best.toml"
+    )
+
+
+def test_a_private_search_says_what_it_cost_and_keeps_its_ledgers(fedrec, charged):
+    folder, result = charged
+    assert result.exit_code == 0, result.output
+    said = "The search cost each user epsilon 8 at delta 0.0001, of 8 for up to 2 trials."
+    assert said in " ".join(result.stdout.split())
+    assert f"# {said}" in (folder / "best.toml").read_text()
+    ledger = fedrec("privacy", "ledger", folder / "best.search", "--json")
+    releases = [line["what"].split(": ")[1] for line in json.loads(ledger.stdout)]
+    assert releases == ["item_counts, item_gram", *["validation of 1 candidate"] * 2] * 3
+    assert load(folder / "best.toml").privacy == load(folder / "space.toml").privacy
+
+
+def test_a_private_search_does_not_go_on_with_another_number_of_trials(fedrec, charged):
+    folder, _ = charged
+    command = ("tune", folder / "space.toml", "--model", "ease", "--out", folder / "best.toml", "--resume")
+    more = fedrec(*command, "--trials", 3)
+    assert more.exit_code == 2
+    assert "another configuration" in more.stderr
+    assert fedrec(*command, "--trials", 2, "--quiet").exit_code == 0
 
 
 @pytest.mark.parametrize("name", ["mine.toml", "mine.sqlite"])

@@ -135,8 +135,46 @@ def test_where_sampling_is_believed_the_first_round_pays_for_all(tmp_path: Path)
     spent = released(store)
     assert len(spent) == 5  # the rounds of the run
     assert all(isinstance(one, SampledSkellam) and one.rate == 0.25 for one in spent)
-    with pytest.raises(Refusal, match="round-answered"):
-        train_reply(asked(body(DRAWN, round=4)), store)
-    with pytest.raises(Refusal, match="too-little-noise"):
-        train_reply(asked(body(DRAWN.model_copy(update={"multiplier": 1.4}), round=5)), store)
+
+
+@pytest.mark.parametrize(
+    ("changed", "noise", "reason"),
+    [
+        ({"round": 4}, {}, "round-answered"),
+        ({"round": 4, "rounds": 6}, {}, "round-answered"),
+        ({"round": 5, "rounds": 6}, {}, "another-run"),
+        ({"round": 5}, {"rate": 0.2}, "another-run"),
+        ({"round": 5}, {"multiplier": 1.4}, "too-little-noise"),
+    ],
+)
+def test_what_was_paid_for_is_one_run_and_no_other(
+    tmp_path: Path, changed: dict[str, int], noise: dict[str, float], reason: str
+) -> None:
+    store = masked_store(tmp_path, TRUSTING, ANN)
+    train_reply(asked(body(DRAWN, round=4)), store)
+    spent = released(store)
+    with pytest.raises(Refusal) as refused:
+        train_reply(asked(body(DRAWN.model_copy(update=noise), **changed)), store)
+    assert refused.value.reason == reason
     assert released(store) == spent
+
+
+def test_a_clip_that_moves_costs_what_was_paid(tmp_path: Path) -> None:
+    store = masked_store(tmp_path, TRUSTING, ANN)
+    for number, clip in ((1, 0.3), (2, 0.25), (3, 0.36)):
+        train_reply(asked(body(DRAWN.model_copy(update={"clip_norm": clip}), round=number)), store)
+    assert len(released(store)) == 5
+
+
+def test_a_device_that_is_drawn_more_often_than_the_chance_explains_does_not_believe_it(tmp_path: Path) -> None:
+    """With chance 1/10 more than 3 of 5 rounds happen to one in 2,000, and any of 5 at 10^-6 to one in 200,000."""
+    store = masked_store(tmp_path, TRUSTING, ANN)
+    seldom = DRAWN.model_copy(update={"rate": 0.1})
+    for number in (1, 2, 3):
+        train_reply(asked(body(seldom, round=number)), store)
+    with pytest.raises(Refusal, match="drawn-too-often"):
+        train_reply(asked(body(seldom, round=4)), store)
+    other = masked_store(tmp_path / "other", TRUSTING, ANN)
+    with pytest.raises(Refusal, match="drawn-too-often"):
+        train_reply(asked(body(DRAWN.model_copy(update={"rate": 1e-6}), round=1)), other)
+    assert released(other) == []

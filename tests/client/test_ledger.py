@@ -15,6 +15,7 @@ from fedrec.client.ledger import HEAD, LEDGER, Entry, Ledger, create_ledger
 from fedrec.errors import ConfigError, Refusal
 from fedrec.privacy.accountant import epsilon_of
 from fedrec.privacy.mechanisms import Gaussian, Skellam
+from tests.full_disk import room_for
 
 DELTA = 1e-5
 RELEASE = Gaussian(1.0, 4.0)
@@ -131,6 +132,25 @@ def test_an_older_head_and_ledger_of_another_tenant_refuse(tmp_path: Path) -> No
     older = with_entries(tmp_path / "two", 1)
     (tmp_path / "one" / HEAD).write_bytes((older.folder / HEAD).read_bytes())
     assert reason_of(ledger) == "ledger-damaged"
+
+
+@pytest.mark.parametrize("room", [1, 20])
+def test_what_a_full_disk_cut_off_was_not_released_and_is_taken_away(tmp_path: Path, room: int) -> None:
+    ledger = with_entries(tmp_path, 1)
+    whole = (tmp_path / LEDGER).read_bytes()
+    with room_for(len(whole) + room):
+        assert reason_of(ledger) == "storage-failed"
+    assert len((tmp_path / LEDGER).read_bytes()) == len(whole) + room
+    ledger.record(ENTRY, 100.0, DELTA)
+    assert ledger.entries() == [ENTRY, ENTRY]
+
+
+def test_without_any_room_nothing_is_written(tmp_path: Path) -> None:
+    ledger = with_entries(tmp_path, 1)
+    whole = (tmp_path / LEDGER).read_bytes()
+    with room_for(len(whole)), pytest.raises(OSError, match="File too large"):
+        ledger.record(ENTRY, 100.0, DELTA)
+    assert (tmp_path / LEDGER).read_bytes() == whole
 
 
 def test_a_line_that_a_crash_cut_off_is_taken_away(tmp_path: Path) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shutil
 import stat
+import subprocess
+import sys
+import time
 
 import pytest
 from flwr.app import Context, RecordDict
 
 from fedrec.client.party import create_identity, open_party, pin_roster, read_policy
+from fedrec.client.secure import FileState
 from fedrec.client.store import create_store, open_store
 from fedrec.errors import ConfigError
 from fedrec.privacy.secagg.policy import Policy
@@ -111,3 +115,26 @@ def test_rows_that_were_made_anew_are_read_anew(tmp_path):
     assert first.dataset().num_users == 3
     shutil.rmtree(tmp_path / "t")
     assert create_store(tmp_path / "t", rows_of({"zoe": "abc"})).dataset().num_users == 1
+
+
+SECOND = """
+import sys
+from pathlib import Path
+from fedrec.client.secure import FileState
+state = FileState(Path(sys.argv[1]))
+print("begun", flush=True)
+with state.alone():
+    print("found", state.read().decode())
+"""
+
+
+def test_rounds_in_flight_are_read_and_written_by_one_at_a_time(tmp_path):
+    """Two processes that answer one step from the same state would send two vectors under the same masks."""
+    path = tmp_path / "run-00.state"
+    with FileState(path).alone():
+        second = subprocess.Popen([sys.executable, "-c", SECOND, str(path)], stdout=subprocess.PIPE, text=True)
+        assert second.stdout is not None
+        assert second.stdout.readline() == "begun\n"
+        time.sleep(0.2)  # it would fail now, with nothing to read
+        FileState(path).write(b"first")
+    assert second.communicate(timeout=60)[0] == "found first\n"

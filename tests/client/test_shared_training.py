@@ -79,11 +79,10 @@ def test_a_tenant_without_anyone_answers_with_its_share_of_the_noise(tmp_path: P
         (shared_body(noise=NOISE.model_copy(update={"multiplier": 0.1})), LIMITS, "too-little-noise"),
         (shared_body(), replace(LIMITS, epsilon_per_release=0.1), "too-little-noise"),
         (shared_body(), None, "no-privacy-policy"),
-        (shared_body(phase="choose"), LIMITS, "noise-required"),
         (shared_body(model=WideDeep.name, params={}), LIMITS, "noise-required"),
         (shared_body(params={"dim": 4, "max_length": 8, "residual": "private"}), LIMITS, "noise-required"),
     ],
-    ids=["no noise", "placement", "sharers", "multiplier", "per release", "no policy", "choosing", "clicks", "private"],
+    ids=["no noise", "placement", "sharers", "multiplier", "per release", "no policy", "clicks", "private"],
 )
 def test_weaker_terms_are_refused_before_any_row_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: TrainBody, limits: PrivacyPolicy | None, reason: str

@@ -75,7 +75,13 @@ class Market:
 @contextmanager
 def running(folder: Path, tenants: int = 3, *options: str) -> Iterator[Market]:
     """A market whose platform and tenants are all up, and are ended at the end."""
-    market = Market(folder, tenants, *options)
+    with started(Market(folder, tenants, *options)) as market:
+        yield market
+
+
+@contextmanager
+def started(market: Market) -> Iterator[Market]:
+    """The same for a market whose tenants have their rows."""
     try:
         market.up("platform", market.platform.folder)
         wait_until(lambda: reachable(market.platform), "the SuperLink")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,11 +26,19 @@ def test_a_side_imports_nothing_of_the_other(side):
         assert not found, f"{path}: {found}"
 
 
+HEAVY = {"numpy", "flwr", "torch", "pyarrow", "cryptography", "pydantic"}
+
+
 @pytest.mark.parametrize("name", ["supervisor.py", "tenant/handover.py"])
 def test_what_waits_all_day_imports_next_to_nothing(name):
     """numpy alone would cost every idle tenant 30 MB."""
-    light = {"fedrec.errors", "fedrec.files"}
-    names = {".".join(one.split(".")[:2]) for one in imports(Path(DEPLOY / name)) if one.startswith("fedrec")}
-    assert names <= light
-    heavy = {"numpy", "flwr", "torch", "pyarrow", "cryptography", "pydantic"}
-    assert not heavy & {one.split(".")[0] for one in imports(Path(DEPLOY / name))}
+    light = ("fedrec.errors", "fedrec.files", "fedrec.deploy.logs")
+    assert not [one for one in imports(Path(DEPLOY / name)) if one.startswith("fedrec") and not one.startswith(light)]
+    assert not HEAVY & {one.split(".")[0] for one in imports(Path(DEPLOY / name))}
+
+
+def test_nothing_heavy_comes_with_what_a_supervisor_imports():
+    told = "import fedrec.deploy.supervisor, sys; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", told], text=True).split()
+    assert "fedrec.deploy.logs" in loaded
+    assert not HEAVY & set(loaded)

@@ -76,7 +76,7 @@ def test_a_tenant_answers_with_its_installed_app_whatever_it_is_sent(tmp_path):
     content = fab(write_bundle(tmp_path / "app"))
     recognised = Recognised()
     recognised.install(content, skip_prompt=True)
-    assert recognised.loader(default_app_ref="")("fedrec/fedrec-app", __version__, "hash") is installed
+    assert recognised.loader(default_app_ref="")("fedrec/fedrec-app", __version__, "hash").app is installed
     recognised.install(with_file(content, "fedrec_app/client.py", "raise SystemExit\n"), skip_prompt=True)
     assert refusal_of(recognised.loader()("fedrec/fedrec-app", __version__, "hash")) == "unknown-app"
     assert refusal_of(Recognised().load()) == "unknown-app"

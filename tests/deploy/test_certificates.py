@@ -98,3 +98,10 @@ def test_a_node_key_is_one_that_flower_reads(tmp_path):
 def test_another_key_is_refused(key):
     with pytest.raises(ConfigError, match="node key"):
         check_node_key(key)
+
+
+def test_a_node_key_with_anything_behind_it_is_refused():
+    """It is written into files of the platform: what stood behind it would be, too."""
+    public = create_node_key()[1]
+    with pytest.raises(ConfigError, match="nothing behind it"):
+        check_node_key(public.strip() + b' "\nidentity = "00"')

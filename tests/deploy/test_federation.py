@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -70,11 +70,11 @@ def test_a_tenant_that_dies_in_a_round_costs_the_round_and_not_the_result(market
     assert not [log for log in logs if "Start `flwr-clientapp`" in log], "a cold process answered"
 
 
-def in_one_process(begun: Run, folder: Path) -> object:
+def in_one_process(begun: Run, folder: Path, histories: Sequence[Mapping[str, str]] = HISTORIES) -> object:
     """What the same run gives without processes, sockets and masks."""
     config = load(begun.folder / "config.toml")
     plain = config.model_copy(update={"federation": config.federation.model_copy(update={"secure_aggregation": False})})
-    stores = [create_store(folder / f"tenant-{n}", rows_of(rows)) for n, rows in enumerate(HISTORIES)]
+    stores = [create_store(folder / f"tenant-{n}", rows_of(rows)) for n, rows in enumerate(histories)]
     run_in_process(exchange_of(grid_of(stores), plain, folder), stores[0].dataset().catalogue, folder / "server")
     return json.loads((folder / "server" / "server.json").read_text())
 

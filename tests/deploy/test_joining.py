@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from flwr.app import Context, RecordDict
 
 from fedrec.client.guard import guard_of
 from fedrec.client.party import open_party
-from fedrec.deploy.invitation import Invitation
+from fedrec.deploy.invitation import FILES, Invitation
 from fedrec.deploy.platform.folder import Platform, Settings
 from fedrec.deploy.request import Request
 from fedrec.deploy.supervisor import _held
@@ -69,6 +70,20 @@ def test_a_tenant_joins_with_the_fingerprint_however_it_is_written(platform, ten
     assert invitation.roster.digest.hex()[:16] in told
 
 
+def test_rows_that_wait_when_a_tenant_joins_come_with_it(platform, tenant, tmp_path):
+    """The tenant knows items a to e; f, which the platform has, is between none of them."""
+    with _held(tenant.folder):
+        more = write_events(tmp_path, {"cat@example": "eda"}, "more")
+        assert "3 new events, once" in fedrec("tenant", "ingest", tenant.folder, more)
+    invitation = invitation_of(platform, tenant)
+    invitation.write(tmp_path / "invitation.zip")
+    tenant.join(tmp_path / "invitation.zip", invitation.fingerprint)
+    data = tenant.store.dataset()
+    assert data.interactions.user_ids == ("ann@example", "bob@example", "cat@example")
+    assert [data.catalogue.item_ids[item] for item in data.interactions.items[-3:]] == ["e", "d", "a"]
+    assert [path.name for path in (tenant.folder / "incoming").iterdir()] == ["runs.json"]
+
+
 @pytest.mark.parametrize("change", ["address", "ca", "roster", "catalogue", "platform"])
 def test_an_invitation_with_one_thing_changed_has_another_fingerprint(platform, tenant, change, tmp_path):
     genuine = invitation_of(platform, tenant)
@@ -122,6 +137,17 @@ def test_a_damaged_request_or_invitation_is_named(content, tmp_path):
     (tmp_path / "file").write_text(content)
     with pytest.raises(ConfigError, match="is not a request"):
         Request.read(tmp_path / "file")
+    with pytest.raises(ConfigError, match="is not an invitation"):
+        Invitation.read(tmp_path / "file")
+
+
+def test_an_invitation_whose_compressed_bytes_are_damaged_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "file", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in FILES:
+            archive.writestr(name, bytes(range(256)) * 8)
+    content = bytearray((tmp_path / "file").read_bytes())
+    content[60:90] = bytes(30)
+    (tmp_path / "file").write_bytes(content)
     with pytest.raises(ConfigError, match="is not an invitation"):
         Invitation.read(tmp_path / "file")
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fedrec.deploy.supervisor import PLAN, RUN, Program, is_up, stop, tail
+from fedrec.deploy.supervisor import LOCK, PLAN, RUN, Program, inherited, is_up, stop, tail
 from fedrec.errors import ConfigError
 from fedrec.files import write_text
 
@@ -88,6 +90,14 @@ def test_a_program_that_ends_is_started_again_and_given_up_in_the_end(tmp_path):
     assert b"given up program=one" in error
 
 
+def test_a_program_is_given_up_after_as_many_failures_as_it_says(tmp_path):
+    asked = replace(program(tmp_path, "print('begun'); raise SystemExit(3)"), most_failures=2)
+    supervisor = started(tmp_path, asked)
+    supervisor.communicate(timeout=30)
+    assert supervisor.returncode == 1
+    assert (tmp_path / "one.log").read_text() == "begun\n" * 2
+
+
 def test_a_stale_lock_file_deceives_nobody(tmp_path):
     write_text(tmp_path / RUN / "up.lock", str(os.getpid()))
     assert not is_up(tmp_path)
@@ -99,3 +109,35 @@ def test_the_end_of_a_log_is_shown(tmp_path):
     (tmp_path / "log").write_text("".join(f"{line}\n" for line in range(20)))
     assert tail(tmp_path / "log", 2) == "18\n19"
     assert tail(tmp_path / "none") == ""
+
+
+def test_a_number_that_was_left_behind_is_not_ended_while_others_ask(tmp_path):
+    """Two who only ask whether something runs do not take each other for it."""
+    other = subprocess.Popen(["sleep", "300"])
+    try:
+        write_text(tmp_path / RUN / LOCK, str(other.pid))
+        with (tmp_path / RUN / LOCK).open() as asking:
+            fcntl.flock(asking, fcntl.LOCK_SH)
+            assert not is_up(tmp_path)
+            with pytest.raises(ConfigError, match="Nothing runs"):
+                stop(tmp_path)
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_it_leaves_no_number_behind(tmp_path):
+    supervisor = started(tmp_path, program(tmp_path, SLEEPER))
+    wait_until(lambda: (tmp_path / RUN / "one.pid").exists())
+    assert (tmp_path / RUN / LOCK).read_text() == str(supervisor.pid)
+    stop(tmp_path)
+    supervisor.communicate(timeout=10)
+    assert (tmp_path / RUN / LOCK).read_text() == ""
+
+
+def test_no_code_comes_from_the_folder_where_a_program_is_started(tmp_path):
+    (tmp_path / "json.py").write_text("raise SystemExit('code of somebody else')")
+    code = "import sys, json; print('' in sys.path, json.dumps(1))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=inherited(), capture_output=True, check=True)
+    assert done.stdout.decode().split() == ["False", "1"]

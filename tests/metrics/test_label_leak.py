@@ -102,10 +102,13 @@ def test_what_a_trainer_is_given_holds_no_held_out_item(split: Split, test_fold:
 
 
 def test_histories_carry_nothing_but_their_own_events(split: Split) -> None:
-    assert {field.name for field in dataclasses.fields(Histories)} == {"indptr", "items", "num_items"}
+    names = {field.name for field in dataclasses.fields(Histories)}
+    assert names == {"indptr", "items", "num_items", "times", "roots"}
     for given in (split.train, split.fit):
-        backing = given.items if given.items.base is None else given.items.base
-        assert np.asarray(backing).size == given.num_events  # no window onto a longer array
+        for array in (given.items, given.times, given.roots):
+            if array is not None:
+                backing = array if array.base is None else array.base
+                assert np.asarray(backing).size == given.num_events  # no window onto a longer array
 
 
 def test_the_test_fold_is_not_lying_about(test_fold: Fold) -> None:

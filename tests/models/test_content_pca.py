@@ -86,7 +86,7 @@ def test_directions_of_noise_are_not_taken_for_more() -> None:
         noise = np.triu(derive(seed, "noise").standard_normal((order, order)))
         largest = np.linalg.eigvalsh(noise + np.triu(noise, 1).T)[-1]
         beyond += largest > noisy.edge(1.0, order)
-        sure += largest > noisy.SURE * noisy.edge(1.0, order)
+        sure += largest > noisy.sure_edge(1.0, order)
     assert beyond > 0
     assert sure == 0
 

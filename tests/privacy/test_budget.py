@@ -9,8 +9,9 @@ from fedrec.errors import ConfigError
 from fedrec.models import ALS, EASE, PCA, ClosedForm, ContentPCA, ItemFeatures, ItemKNN, Markov, Popularity, fit_all
 from fedrec.models.fitting import pooled_sum
 from fedrec.privacy.accountant import epsilon_of, multiplier_for
-from fedrec.privacy.budget import rehearsed, spending_of, weight_of
+from fedrec.privacy.budget import Search, rehearsed, spending_of, weight_of
 from fedrec.privacy.expectation import expected
+from fedrec.privacy.mechanisms import Gaussian
 from fedrec.privacy.policy import noise_on
 from tests.federation import config_of
 
@@ -80,6 +81,40 @@ def test_a_private_run_that_releases_nothing_is_refused() -> None:
     )
     with pytest.raises(ConfigError, match="nothing is released"):
         spending_of(config, {}, ITEMS)
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 8.0])
+@pytest.mark.parametrize(("validations", "fits"), [(1, 1), (20, 1), (5, 5)])
+def test_a_search_shares_one_budget(epsilon: float, validations: int, fits: int) -> None:
+    config = config_of(
+        models=[{"name": "popularity"}], privacy={"epsilon": epsilon, "delta": 1e-5, "placement": "local"}
+    )
+    spending = spending_of(config, MODELS, ITEMS, search=Search(validations, fits))
+    assert spending is not None
+    statistics = [statistic for step in rehearsed(MODELS, ITEMS) for statistic in step] * fits
+    released = [Gaussian(1.0, spending.multiplier_of(statistic)) for statistic in statistics]
+    released += validations * [Gaussian(1.0, spending.validation)]
+    spent = epsilon_of(released, 1e-5)
+    assert epsilon * 0.99 <= spent <= epsilon
+
+
+def test_a_comparison_gets_a_sixth_of_what_a_gram_gets() -> None:
+    """By hand: 1/2 of 3, so the noise is sqrt 6 times that of the Gram."""
+    ease = {"ease": MODELS["ease"]}
+    config = config_of(models=[{"name": "ease"}], privacy={"epsilon": 2.0, "delta": 1e-5, "placement": "local"})
+    spending = spending_of(config, ease, ITEMS, search=Search(validations=1))
+    assert spending is not None
+    ((gram,),) = rehearsed(ease, ITEMS)
+    assert spending.validation == pytest.approx(6**0.5 * spending.multiplier_of(gram))
+    alone = spending_of(config, ease, ITEMS)
+    assert alone is not None
+    assert spending.multiplier_of(gram) == pytest.approx((3.5 / 3) ** 0.5 * alone.multiplier_of(gram))
+
+
+def test_a_comparison_leaves_less_for_the_sums_as_the_plan_says() -> None:
+    plain, choosing = expected(6040, 2.0, 1e-5), expected(6040, 2.0, 1e-5, chooses=True)
+    assert (plain.validation, choosing.gram) == (None, pytest.approx((4.5 / 4) ** 0.5 * plain.gram))
+    assert choosing.validation == pytest.approx(3.0 * choosing.multiplier)
 
 
 def test_the_expectation_falls_with_users_and_rises_with_epsilon() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fedrec.privacy.accountant import epsilon_of
@@ -48,7 +50,14 @@ def test_the_claim_says_all_that_an_officer_has_to_know() -> None:
         "Noise",
         "Trust",
         "Metrics",
+        "Choice",
     ]
+
+
+def test_the_claim_says_how_settings_were_chosen() -> None:
+    assert "Nothing was chosen" in claim(SKELLAM).choice
+    chosen = replace(claim(SKELLAM, SKELLAM), validations=(5, 1)).choice
+    assert chosen.startswith("6 candidates were compared on validation, in 2 releases: sums with noise")
 
 
 def test_plain_words_name_the_odds_and_what_is_left_out() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,6 +21,7 @@ from fedrec.models.statistics import (
     GramProduct,
     ItemCounts,
     ItemGram,
+    PeriodShares,
     Transitions,
 )
 from fedrec.privacy.fixed_point import Encoding
@@ -44,6 +47,7 @@ def statistics(limit: int) -> list[Statistic]:
         ContentMoments(CONTENT, WIDTHS, limit),
         ContentProfiles(CONTENT, WIDTHS, FACTORS[:, 0][:5], FACTORS[:5], 0.3, limit),
         FieldRelevance(CONTENT, WIDTHS, limit),
+        PeriodShares(np.arange(NUM_ITEMS) % 3, 3, since=5, until=9),
     ]
 
 
@@ -52,7 +56,8 @@ def test_every_statistic_is_here() -> None:
 
 
 def contributed(statistic: Statistic, rows: list[list[int]]) -> Contribution:
-    contribution = statistic.contribute(Histories.from_lists(rows, NUM_ITEMS))
+    plain = Histories.from_lists(rows, NUM_ITEMS)
+    contribution = statistic.contribute(replace(plain, times=9 - plain.ages))
     values = {f"0/{name}": value for name, value in contribution.values.items()}
     return Contribution(contribution.layout.prefixed("0"), values, contribution.num_users)
 

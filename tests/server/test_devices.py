@@ -18,10 +18,11 @@ from fedrec.errors import ConfigError
 from fedrec.privacy.accountant import epsilon_of
 from fedrec.privacy.budget import devices_rounds, spending_of
 from fedrec.privacy.mechanisms import SampledGaussian, SampledSkellam
-from fedrec.server.step_noise import drawn_devices
+from fedrec.server.step_noise import draw_key, drawn_devices, of_this_draw
 from fedrec.simulations.experiment import Experiment
 
 DELTA = 1e-3
+KEY = bytes(32)
 
 
 def devices(number: int = 40, cohort: float = 0.5, **privacy: Any) -> Config:
@@ -55,17 +56,30 @@ def exchange(config: Config, number: int) -> Any:
 
 
 def test_each_device_is_drawn_by_chance_and_by_no_public_seed() -> None:
-    """200 devices with chance 1/2, 30 rounds: the total is binomial, within 6 standard deviations of 3,000 but with
+    """Under one key, by round. 200 devices with chance 1/2, 30 rounds: the total is binomial, within 6 standard deviations of 3,000 but with
     chance 2e-9; two equal cohorts have a chance of 2^-190."""
     config = devices(200)
-    cohorts = [drawn_devices(exchange(config, 200), list(range(200))) for _ in range(30)]
+    cohorts = [drawn_devices(exchange(config, 200), list(range(200)), KEY, number) for number in range(30)]
     assert abs(sum(map(len, cohorts)) - 3000) < 6 * math.sqrt(6000 / 4)
     assert len({tuple(cohort) for cohort in cohorts}) == 30
 
 
+def test_a_round_that_is_repeated_draws_the_same_devices_and_another_training_others(tmp_path: Path) -> None:
+    """Two keys draw the same 200 with a chance of 2^-200."""
+    config, nodes = devices(200), list(range(200))
+    key = draw_key(tmp_path, resume=False)
+    assert draw_key(tmp_path, resume=True) == key
+    again = draw_key(tmp_path, resume=False)
+    first, second = (drawn_devices(exchange(config, 200), nodes, one, 3) for one in (key, again))
+    assert first == drawn_devices(exchange(config, 200), nodes, key, 3)
+    assert first != second
+    assert of_this_draw("run", key) != of_this_draw("run", again)
+    assert (tmp_path / "draws.key").stat().st_mode & 0o777 == 0o600
+
+
 def test_cohorts_that_could_tell_who_was_not_drawn_are_refused() -> None:
     with pytest.raises(ConfigError, match="raise training.cohort"):
-        drawn_devices(exchange(devices(40, cohort=0.1), 40), list(range(40)))
+        drawn_devices(exchange(devices(40, cohort=0.1), 40), list(range(40)), KEY, 1)
 
 
 def test_a_device_that_is_not_trusting_plans_for_the_rounds_that_it_is_in() -> None:
@@ -109,6 +123,40 @@ def test_a_run_of_devices_spends_its_budget_and_says_whom_that_is_against(tmp_pa
     assert len(rounds) == 2
     assert all(3 <= line["clients"] <= 24 for line in rounds)
     assert (tmp_path / "run" / "server" / "models" / "mf").is_dir()
+
+
+def test_the_preset_runs_with_fewer_devices_and_rounds(tmp_path: Path) -> None:
+    """Of 32 devices fewer than the 5 that a sum needs are drawn with a chance of 1e-5 a round, which is then made anew."""
+    config = load("devices")
+    smaller = {
+        "federation": config.federation.model_copy(update={"min_tenants": 5}),
+        "training": config.training.model_copy(update={"rounds": 2, "cohort": 0.5}),
+    }
+    rows = marketplace(Marketplace(num_users=32, num_items=20, mean_events=8), seed=3)
+    report = Experiment(config.model_copy(update=smaller), tmp_path / "run", page=False).run(rows)
+    assert report.data.tenants == 32
+    assert {result.arm for result in report.results} == {"floor", "federated"}
+    assert {card.name for card in report.models} == {"popularity", "mf"}
+    assert report.privacy.noise_on
+    assert report.privacy.masks_on
+    assert report.privacy.epsilon is not None
+    assert 0.98 * 8.0 <= report.privacy.epsilon <= 8.0
+    facts = {fact.name: fact.text for fact in report.privacy.claim}
+    assert "not against the server" in facts["Sampling"]
+    assert facts["Users"] == "32"
+
+
+def test_a_device_that_was_never_drawn_has_no_round_on_its_ledger(tmp_path: Path) -> None:
+    """It pays for the item counts, which everyone is asked for. In two rounds at chance 1/4 each of 40 devices stays
+    undrawn with chance .56: none of them does with a chance of 4e-15."""
+    config = devices(40, 0.25, evaluation="none")
+    federation = config.federation.model_copy(update={"min_tenants": 2})
+    rows = marketplace(Marketplace(num_users=40, num_items=20, mean_events=8), seed=2)
+    Experiment(config.model_copy(update={"federation": federation}), tmp_path / "run", page=False).run(rows)
+    claims = [claim_of(TenantStore(folder)) for folder in sorted((tmp_path / "run" / "tenants").iterdir())]
+    undrawn = [one for one in claims if not any(isinstance(part, SampledSkellam) for part in one.mechanisms)]
+    assert undrawn
+    assert all(len(one.mechanisms) == 1 for one in undrawn)
 
 
 def test_the_preset_is_one_of_devices() -> None:

@@ -19,6 +19,7 @@ from fedrec.models import load as load_model
 from fedrec.privacy.accountant import epsilon_of
 from fedrec.server.events import EventLog
 from fedrec.server.exchange import Exchange
+from fedrec.server.private_run import bounded
 from fedrec.server.run import run
 from fedrec.simulations.experiment import Experiment
 from fedrec.simulations.report.html import render
@@ -107,6 +108,19 @@ def test_bounds_that_the_configuration_leaves_open_are_public_ones(finished: tup
     assert card.parameters == {"max_items_per_user": 100, "unit_norm": True}
 
 
+@pytest.mark.parametrize(
+    ("epsilon", "users", "expected"), [(1.0, 943, False), (2.0, 943, True), (1.0, 6040, True), (1.0, None, True)]
+)
+def test_what_is_personal_is_asked_for_where_the_stated_users_are_enough(
+    epsilon: float, users: int | None, expected: bool
+) -> None:
+    """943 users at epsilon 1 are 202 per noise of a Gram if all tenants are counted on, less as one is not."""
+    config = private(epsilon, [{"name": "popularity"}, {"name": "content_pca"}], users=users)
+    (popularity, personal) = bounded(config, config.models)
+    assert personal.parameters.get("personal", True) is expected
+    assert "personal" not in popularity.parameters
+
+
 @pytest.mark.parametrize("placement", ["local", "central-for-comparison"])
 def test_other_placements_run_and_say_what_they_are(tmp_path: Path, placement: str) -> None:
     config = private(models=[{"name": "popularity"}, {"name": "als", "rank": 2, "sweeps": 1}], placement=placement)
@@ -143,7 +157,7 @@ def test_without_evaluation_models_are_fitted_and_no_metric_is_asked_for(tmp_pat
     assert report.results == []
     assert all(not round_.action.startswith("score") for round_ in report.rounds)
     assert (tmp_path / "run" / "server" / "models" / "content_pca").is_dir()
-    assert "No metrics left" in {fact.name: fact.text for fact in report.privacy.claim}["Metrics"]
+    assert "No metrics of the test left" in {fact.name: fact.text for fact in report.privacy.claim}["Metrics"]
 
 
 def test_recommenders_without_noise_of_their_own_are_refused(tmp_path: Path) -> None:
@@ -155,7 +169,6 @@ def test_recommenders_without_noise_of_their_own_are_refused(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"models": [{"name": "ease", "l2": [1.0, 2.0]}]}, "choice on validation is a release"),
         ({"evaluation": {"holdout": "time"}}, "moments that are taken from the rows"),
         ({"federation": {"secure_aggregation": False}}, "under masks"),
         ({"federation": {"min_tenants": 1}}, "colluding must be fewer"),
@@ -205,6 +218,10 @@ def test_the_command_line_plans_lists_and_explains(finished: tuple[Path, Report]
     folder = str(finished[0])
     plan = CliRunner().invoke(app, ["privacy", "plan", "--users", "6040", "--epsilon", "2", "--json"])
     assert "personal" in json.loads(plan.output)["expect"]
+    some = CliRunner().invoke(
+        app, ["privacy", "plan", "--users", "6040", "--epsilon", "2", "--candidates", "4", "--json"]
+    )
+    assert "4 candidates whose means differ by more than 0.001" in json.loads(some.output)["validation tells apart"]
     ledger = CliRunner().invoke(app, ["privacy", "ledger", folder, "--json"])
     lines = json.loads(ledger.output)
     assert [line["number"] for line in lines] == [1, 2] * 4

@@ -162,16 +162,6 @@ def test_a_recommender_that_the_configuration_lacks_is_added_as_it_comes():
     assert [model.name for model in task.config.models] == ["ease", "markov"]
 
 
-def test_a_configuration_with_privacy_is_not_searched_since_nothing_would_pay_for_it(tmp_path):
-    """Neither by the search, nor by a server that is told to choose only; no tenant is asked."""
-    config = config_of([{"name": "ease"}], privacy={"epsilon": 8.0, "delta": 1e-6, "placement": "local"})
-    with pytest.raises(ConfigError, match="no account for that"):
-        task_of(config, "ease")
-    with pytest.raises(ConfigError, match="Nothing is chosen on validation"):
-        trials_in(tmp_path, "ease", config).measure({})
-    assert not (tmp_path / "trials" / "0001" / "events.jsonl").exists()
-
-
 @pytest.mark.parametrize(
     ("model", "space", "message"),
     [

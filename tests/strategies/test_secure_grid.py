@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flwr.app import Message
+from flwr.app import Error, Message
+from flwr.common.constant import ErrorCode
 
 from fedrec.client.party import pin_roster
 from fedrec.client.store import TenantStore, create_store
@@ -24,6 +25,7 @@ from fedrec.server.events import EventLog
 from fedrec.server.exchange import Exchange
 from fedrec.server.fitting import fit_federated
 from fedrec.server.run import run
+from fedrec.simulations.grid import SERVER_NODE_ID, InProcessGrid
 from fedrec.simulations.tenancy import create_roster
 from fedrec.strategies.secure_grid import SecureGrid
 from tests.federation import config_of, grid_of, rows_of
@@ -140,11 +142,46 @@ def test_a_client_lost_before_it_shared_is_left_out_and_comes_back(tmp_path, kin
     assert last == federation.counts([0, 1, 2, 3, 4])
 
 
+def test_a_client_that_comes_back_is_asked_while_the_others_upload(tmp_path):
+    """It costs the round no exchange of its own, for whose end everybody would wait if it is gone again."""
+    federation = Federation(tmp_path, lost=lambda m: kind_of(m) is Kind.UPLOAD and node_of(m) == 104)
+    federation.popularity()
+    exchanges = []
+    carry = federation.grid._grid.send_and_receive
+    federation.grid._grid.send_and_receive = lambda messages, **options: (
+        exchanges.append({node_of(m): kind_of(m) for m in messages}) or carry(messages, **options)
+    )
+    federation.popularity()
+    others = dict.fromkeys(range(100, 104), Kind.COLLECT)
+    assert exchanges[0] == {**others, 104: Kind.ADVERTISE}
+    assert len(exchanges) == 3
+
+
 def test_a_client_lost_at_its_upload_is_left_out_of_the_sum(tmp_path):
     federation = Federation(tmp_path, lost=lambda m: kind_of(m) is Kind.UPLOAD and node_of(m) == 102)
     assert federation.popularity() == federation.counts([0, 1, 3, 4])
     (told,) = [fields for event, fields in federation.events if event == "secure-sum"]
-    assert told == {"cohort": 5, "degree": 4, "threshold": 3, "alive": 4, "dropped": [3]}
+    sizes = {"cohort": 5, "degree": 4, "threshold": 3, "alive": 4}
+    assert told == {**sizes, "members": [1, 2, 4, 5], "dropped": [3]}
+
+
+def test_a_node_of_which_flower_says_that_it_is_gone_did_not_answer(tmp_path, monkeypatch):
+    """The SuperLink answers for it, in its own name: that is nobody's refusal."""
+    federation = Federation(tmp_path)
+    deliver = InProcessGrid.deliver
+
+    def gone(grid: InProcessGrid, message: Message) -> Message | None:
+        reply = deliver(grid, message)
+        if message.metadata.dst_node_id != 102:
+            return reply
+        answer = Message(Error(ErrorCode.NODE_UNAVAILABLE, "gone"), reply_to=message)
+        answer.metadata.__dict__["_src_node_id"] = SERVER_NODE_ID
+        return answer
+
+    monkeypatch.setattr(InProcessGrid, "deliver", gone)
+    assert federation.popularity() == federation.counts([0, 1, 3, 4])
+    told = {event: fields["node"] for event, fields in federation.events if event in ("refused", "no-answer")}
+    assert told == {"no-answer": 102}
 
 
 @pytest.mark.parametrize("kind", [Kind.CONSENT, Kind.REVEAL])

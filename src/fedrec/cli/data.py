@@ -11,14 +11,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fedrec.cli import completion, opening
+from fedrec.cli import completion, databases, opening
 from fedrec.cli.exits import EPILOG, one_line_errors
 from fedrec.content import ContentCard, content_card
 from fedrec.content.features import catalogue_features
 from fedrec.data.description import Description, describe
 from fedrec.data.sources import SOURCES, fetch, is_cached, source_named
 from fedrec.models import pooled_sum
-from fedrec.simulations.tenancy import load_dataset
 
 app = typer.Typer(help="List, fetch and describe datasets.", no_args_is_help=True, epilog=EPILOG)
 
@@ -69,13 +68,15 @@ def describe_dataset(
     users: opening.UsersFile = None,
     column: opening.Columns = None,
     duplicates: opening.Duplicates = opening.Repeated.ERROR,
+    query: databases.Query = None,
+    table: databases.Table = None,
     content: Content = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is in a dataset, and what about it makes evaluation delicate."""
+    """Show what is in a dataset, or in a database, and what about it makes evaluation delicate."""
     with one_line_errors():
-        source = opening.source_of(what, catalogue, users, column, duplicates)
-        dataset = load_dataset(source, seed=0)
+        database = databases.database_of(what, query, table, column, duplicates)
+        dataset = databases.rows_of(what, database, column, duplicates, catalogue, users)
         card = (
             content_card(catalogue_features(dataset.catalogue), pooled_sum([dataset.histories()])) if content else None
         )

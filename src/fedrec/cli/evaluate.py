@@ -18,7 +18,7 @@ from rich.text import Text
 from fedrec.cli import completion, opening
 from fedrec.cli.exits import one_line_errors
 from fedrec.config import Config, DataConfig, EvaluationConfig
-from fedrec.simulations.report.formats import clean, count, metric, plural
+from fedrec.formats import clean, count, metric, plural
 from fedrec.simulations.tenancy import load_dataset
 
 if TYPE_CHECKING:

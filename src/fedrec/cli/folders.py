@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fedrec.simulations.report.formats import plural
+from fedrec.formats import plural
 
 RUNS = Path("runs")
 CONFIG, EVENTS, REPORT, PAGE = "config.toml", "server/events.jsonl", "report.json", "report.html"

@@ -49,7 +49,7 @@ def source_of(
     duplicates: Repeated = Repeated.ERROR,
 ) -> DataConfig:
     """Where the rows come from. Raises ConfigError if `what` is neither a name nor a path."""
-    columns = _columns(column or [])
+    columns = columns_of(column or [])
     if what in SOURCES or what == SYNTHETIC:
         return DataConfig(dataset=what)
     if not Path(what).exists():
@@ -77,7 +77,8 @@ def show_licence(source: DataConfig, quiet: bool = False) -> None:
         typer.echo(licence.splitlines()[-1], err=True)
 
 
-def _columns(pairs: list[str]) -> dict[str, str]:
+def columns_of(pairs: list[str]) -> dict[str, str]:
+    """Role -> name of --column ROLE=NAME. Raises ConfigError for another form."""
     for pair in pairs:
         if "=" not in pair:
             raise ConfigError(f"Expected --column ROLE=NAME, got {pair!r}.")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from fedrec.cli import watching
 from fedrec.cli.exits import EPILOG, one_line_errors
-
-if TYPE_CHECKING:
-    from fedrec.server.events import Event
 
 app = typer.Typer(help="Run the server of a real federation.", no_args_is_help=True, epilog=EPILOG)
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The platform's own folder.")]
+LogFormat = Annotated[
+    Literal["text", "json"] | None,
+    typer.Option(help="Of what is said on stderr.", show_default="text in a terminal, else json"),
+]
 Patience = Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")]
 
 
@@ -48,8 +50,8 @@ def init(
 
 
 @app.command()
-def up(folder: Folder) -> None:
-    """Start the SuperLink and keep it running, until SIGINT or SIGTERM. Its log is in logs/."""
+def up(folder: Folder, log_format: LogFormat = None) -> None:
+    """Start the SuperLink and keep it running, until SIGINT or SIGTERM. What is logged is in logs/."""
     with one_line_errors():
         from fedrec.deploy.flower import as_typed
         from fedrec.deploy.platform.folder import Platform
@@ -58,7 +60,7 @@ def up(folder: Folder) -> None:
         platform = Platform(folder, show)
         show(as_typed(platform.superlink_as_typed(), folder.resolve() / "flwr"))
         typer.echo(f"will listen on {platform.settings.host}:{platform.settings.port}", err=True)
-        become(folder.resolve(), [platform.superlink()])
+        become(folder.resolve(), [platform.superlink()], log_format)
 
 
 @app.command()
@@ -129,24 +131,30 @@ def run(
     ] = None,
     patience: Patience = 86_400.0,
     detach: Annotated[bool, typer.Option("--detach", help="Submit the run and leave.")] = False,
+    after: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Follow that run: keep its choices, begin at its weights.")
+    ] = None,
+    every: Annotated[
+        str | None, typer.Option(metavar="24h", help="Again and again, each run after the one before.")
+    ] = None,
+    times: Annotated[int | None, typer.Option(min=1, help="End --every after so many runs.")] = None,
 ) -> None:
     """Submit a run to the SuperLink, and follow it to its end."""
     with one_line_errors():
-        from fedrec.config import load
+        from fedrec.cli import runs
         from fedrec.deploy.platform.folder import Platform
-        from fedrec.deploy.platform.runs import CONFIG, existing_run, new_run, wait_for_nodes
+        from fedrec.deploy.platform.schedule import Schedule, seconds_of
         from fedrec.errors import ConfigError
 
         if (configuration is None) == (resume is None):
             raise ConfigError("Give either a configuration for a new run, or --resume NAME.")
-        platform = Platform(folder, show)
-        begun = existing_run(platform, resume) if configuration is None else new_run(platform, configuration)
-        least = nodes or load(begun.folder / CONFIG).federation.min_tenants
-        typer.echo(f"{wait_for_nodes(platform, least, patience)} nodes are online", err=True)
-        begun.submit()
-        if not detach:
-            begun.follow(_told, patience)
-        typer.echo(str(begun.folder))
+        platform, manner = Platform(folder, show), runs.Manner(nodes, patience, detach)
+        if every is None and times is None:
+            runs.carry_out(platform, runs.chosen_run(platform, configuration, resume, after), manner)
+            return
+        if every is None or configuration is None or detach:
+            raise ConfigError("--times is of --every, which needs a configuration and stays; leave --detach out.")
+        runs.carry_out_again_and_again(platform, configuration, Schedule(seconds_of(every), times), manner, after)
 
 
 @app.command()
@@ -162,27 +170,34 @@ def status(
         from rich.console import Console
 
         from fedrec.deploy.platform.folder import Platform
-        from fedrec.deploy.platform.page import page, tables
+        from fedrec.deploy.platform.page import page
         from fedrec.deploy.platform.status import status_of
+        from fedrec.deploy.platform.terminal import shown
         from fedrec.files import write_text
 
-        platform = Platform(folder, show)
+        platform, console = Platform(folder, show), Console()
         while True:
             found = status_of(platform, run)
             if html is not None:
-                write_text(html, page(found))
+                write_text(html, page(found, refresh=watch))
             if as_json:
                 typer.echo(found.as_json())
             else:
-                Console().print(*tables(found), sep="\n")
+                if watch:
+                    console.clear()  # does nothing where the output is no terminal
+                console.print(*shown(found), sep="\n", highlight=False)
             if not watch:
                 return
             time.sleep(5)
             platform = Platform(folder)
 
 
-def _told(event: Event) -> None:
-    """An event in one line."""
-    left_out = ("sent", "mechanisms", "coordinates", "seen", "total")
-    told = " ".join(f"{key}={value}" for key, value in event.items() if key not in left_out)
-    typer.echo(told, err=True)
+@app.command()
+def metrics(folder: Folder, port: watching.Port = 9464, once: watching.Once = False) -> None:
+    """Tell Prometheus of nodes, rounds, refusals, bytes and epsilon, on this machine's loopback only."""
+    with one_line_errors():
+        from fedrec.deploy.platform.folder import Platform
+        from fedrec.deploy.platform.metrics import look
+
+        platform = Platform(folder)
+        watching.tell(lambda: look(platform), port, once)

@@ -15,6 +15,7 @@ from fedrec.cli.exits import one_line_errors
 if TYPE_CHECKING:
     from fedrec.client.store import TenantStore
     from fedrec.privacy.claim import Claim
+    from fedrec.privacy.expectation import Expectation
 
 app = typer.Typer(help="Plan a privacy budget, read what was spent, explain what is claimed.", no_args_is_help=True)
 
@@ -40,6 +41,10 @@ def plan(
     content_dim: Annotated[int, typer.Option(min=1, help="Width of the items' content.")] = 256,
     rounds: Annotated[int, typer.Option(min=1, help="Its steps in the whole run.")] = 200,
     rate: Annotated[float, typer.Option(help="The chance that a user is in a step.")] = 0.1,
+    candidates: Annotated[
+        int | None,
+        typer.Option(min=2, help="Hyper-parameters to choose among: values in a list, multiplied for several lists."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """How much noise a budget means, and what to expect of the recommendations. Reads no data and spends nothing."""
@@ -54,7 +59,7 @@ def plan(
         honest = sharers or max(1, tenants - 1)
         if honest > tenants:
             raise ConfigError(f"Expected sharers={honest} <= tenants={tenants}.")
-        found = expected(users, epsilon, delta)
+        found = expected(users, epsilon, delta, chooses=candidates is not None)
         rows = {
             "noise multiplier of one release of all": f"{found.multiplier:.4g}",
             "noise on each item's count": f"{found.counts:.3g} (a user counts 1 altogether)",
@@ -64,6 +69,8 @@ def plan(
             "users per noise": f"{found.users_per_noise:.4g}",
             "expect": found.quality,
         }
+        if candidates is not None:
+            rows |= _choice(found, candidates)
         if items is not None:
             from fedrec.models.neural.sizes import sizes
             from fedrec.privacy.what_to_train import Training, proposal
@@ -122,9 +129,20 @@ def show_rows(rows: dict[str, str], as_json: bool) -> None:
         typer.echo(json.dumps(rows, ensure_ascii=False))
         return
     table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold")  # half a digest compares with nothing
     for name, text in rows.items():
         table.add_row(name, text)
     Console().print(table, highlight=False)
+
+
+def _choice(found: Expectation, candidates: int) -> dict[str, str]:
+    """What noise leaves of a comparison on validation."""
+    from fedrec.strategies.validation import margin_of
+
+    margin = margin_of(candidates, found.validation or 0.0, found.users)
+    told = f"{candidates} candidates whose means differ by more than {margin:.2g}, if all users have validation items"
+    return {"validation tells apart": told}
 
 
 def _table(lines: list[dict[str, object]]) -> Table:

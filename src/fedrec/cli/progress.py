@@ -18,8 +18,8 @@ from rich.text import Text
 
 from fedrec.cli.work import Work
 from fedrec.config import Config
+from fedrec.formats import count, duration, plural
 from fedrec.server.events import Event, Listener
-from fedrec.simulations.report.formats import count, duration, plural
 
 FEDERATED_RUN = {"load": "load", "pooled": "pooled", "federation": "federation", "report": "report"}
 ONE_TABLE = {"load": "load", "federation": "evaluate", "report": "collect"}

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from fedrec.cli import completion, opening
 from fedrec.cli.exits import one_line_errors
-from fedrec.simulations.report.formats import clean, percent, short
+from fedrec.formats import clean, percent, short
 
 if TYPE_CHECKING:
     from fedrec.cli.recommending import Answer, Item

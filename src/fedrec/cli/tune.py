@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,7 @@ from fedrec.cli.exits import INTERRUPTED, one_line_errors
 from fedrec.cli.opening import show_licence
 from fedrec.errors import ConfigError
 from fedrec.files import write_text
-from fedrec.simulations.report.formats import duration, metric, plural
+from fedrec.formats import duration, metric, plural
 
 if TYPE_CHECKING:
     from fedrec.config_training import Value
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 SHOWN = 10
 STUDY = ".sqlite"
 """In place of the `.toml` of the configuration that is written: the trials, for `--resume`."""
+LEDGERS = ".search"
+"""In the same place, under [privacy]: the folder of the search's tenants, whose ledgers hold what it has spent."""
 
 
 def tune(
@@ -42,7 +45,10 @@ def tune(
     model: Annotated[
         str, typer.Option(help="The recommender, with its training if it is trained.", autocompletion=completion.models)
     ],
-    trials: Annotated[int, typer.Option(min=1, help="How many in all, those before --resume among them.")] = 20,
+    trials: Annotated[
+        int,
+        typer.Option(min=1, help="How many in all, those before --resume among them; [privacy] splits its budget so."),
+    ] = 20,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds after which no trial begins.", show_default="none")
     ] = None,
@@ -53,7 +59,8 @@ def tune(
     """Search hyper-parameters of one recommender and of its training, on validation only.
 
     Each trial is a federated run up to the choice on validation; no tenant's test is read. The best values so far are
-    written after each trial as a configuration for `fedrec simulate`.
+    written after each trial as a configuration for `fedrec simulate`. Under [privacy] all trials together have its
+    budget, and the ledgers of the search lie beside --out.
     """
     with one_line_errors():
         task, limits = _asked(configuration, model, trials, timeout)
@@ -75,7 +82,7 @@ def _asked(configuration: str, model: str, trials: int, timeout: float | None) -
     from fedrec.simulations.search import Limits
     from fedrec.simulations.tuning import task_of
 
-    return task_of(load(configuration), model), Limits(trials, timeout)
+    return task_of(load(configuration), model, trials), Limits(trials, timeout)
 
 
 def _search(task: Task, limits: Limits, out: Path, resume: bool, quiet: bool) -> Tuned:
@@ -93,7 +100,8 @@ def _search(task: Task, limits: Limits, out: Path, resume: bool, quiet: bool) ->
         if not quiet:
             typer.echo(_line(tuned), err=True)
 
-    return search(task, limits, open_study(task.name, study, resume), told=told)
+    charged = replace(task, folder=out.with_suffix(LEDGERS))
+    return search(charged, limits, open_study(task.name, study, resume), told=told)
 
 
 def _line(tuned: Tuned) -> str:
@@ -115,7 +123,8 @@ def _shown(found: Tuned, out: Path) -> RenderableType:
     asked = plural(found.config.tune.evaluations, "time")
     said = f"Validation was asked {asked} to find these values, so its figures flatter them; the test was not read."
     heading = Text(f"{found.task.model}: the best of {plural(len(found.trials), 'trial')} on validation", "bold")
-    parts = (heading, Text(""), rows, Text(""), Text(said), Text(f"{out}: run it with `fedrec simulate {out}`"))
+    cost = (Text("\n".join(found.cost)),) if found.cost else ()
+    parts = (heading, Text(""), rows, Text(""), Text(said), *cost, Text(f"{out}: run it with `fedrec simulate {out}`"))
     return Padding(Group(*parts), (0, 1), expand=False)
 
 

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fedrec.data import reading, storage
+from fedrec.data.address import Address
 from fedrec.data.arrays import IntArray
 from fedrec.data.catalogue import Catalogue
+from fedrec.data.database import Place
 from fedrec.data.histories import Histories
 from fedrec.data.interactions import Interactions
 from fedrec.data.parts import Labels, Parts
@@ -104,6 +106,18 @@ class Dataset:
         return Dataset(*reading.from_sql(query, database, catalogue, users, Rules(**options)))
 
     @staticmethod
+    def from_database(
+        address: str, query: str | None = None, table: str | None = None, **options: Unpack[ReadOptions]
+    ) -> Dataset:
+        """As `from_frame`, from a query or a table of a database; without a catalogue: the items are those of the
+        events.
+
+        address: `postgresql://user@host/database`, for which the extra `fedrec[postgres]` is needed, or
+        `duckdb:///path`, or `sqlite:///path`. A password is better in PGPASSWORD or ~/.pgpass than in the address.
+        """
+        return Dataset(*reading.from_database(Place(Address.of(address), query, table), Rules(**options)))
+
+    @staticmethod
     def read(directory: str | Path) -> Dataset:
         """The dataset that `write` left in `directory`.
 
@@ -140,8 +154,8 @@ class Dataset:
         """Each user's items as catalogue positions, oldest first, ties in the order of the source."""
         counts = np.bincount(self.interactions.users, minlength=self.num_users)
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        items = self.interactions.items[self.interactions.chronological()]
-        return Histories(indptr, items, self.num_items)
+        order = self.interactions.chronological()
+        return Histories(indptr, self.interactions.items[order], self.num_items, self.interactions.times[order])
 
     def select_users(self, which: ArrayLike) -> Dataset:
         """Only these users: a mask (num_users,), or positions, which then give the new order of the users."""

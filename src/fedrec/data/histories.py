@@ -17,16 +17,20 @@ class Histories:
     """A ragged array: row `u` is `items[indptr[u]:indptr[u + 1]]`, oldest first.
 
     indptr: (num_users + 1,) int64. items: (num_events,) int64 positions in a catalogue of `num_items`.
-    An item may occur several times in a row.
+    An item may occur several times in a row. times: (num_events,) int64 unix seconds, where they are known. roots:
+    (num_events,) square roots of the events' weights, where events fade; see `fedrec.data.decay`.
     """
 
     indptr: IntArray
     items: IntArray
     num_items: int
+    times: IntArray | None = None
+    roots: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        self.indptr.flags.writeable = False
-        self.items.flags.writeable = False
+        for array in (self.indptr, self.items, self.times, self.roots):
+            if array is not None:
+                array.flags.writeable = False
 
     @staticmethod
     def from_lists(rows: list[list[int]], num_items: int) -> Histories:
@@ -69,13 +73,13 @@ class Histories:
         lengths = self.lengths[users]
         indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         offsets = np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)
-        return Histories(indptr, self.items[np.repeat(self.indptr[users], lengths) + offsets], self.num_items)
+        return self._events(indptr, np.repeat(self.indptr[users], lengths) + offsets)
 
     def keep(self, mask: NDArray[np.bool_]) -> Histories:
         """The events where `mask` (num_events,) is true; every user stays, perhaps with an empty row."""
         counts = np.bincount(self.rows[mask], minlength=self.num_users)
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return Histories(indptr, self.items[mask], self.num_items)
+        return self._events(indptr, mask)
 
     def newest(self, count: int) -> Histories:
         """At most the `count` newest events of each user."""
@@ -87,6 +91,11 @@ class Histories:
         matrix = sp.csr_array((weights, self.items, self.indptr), shape=shape, copy=True)
         matrix.sum_duplicates()
         return matrix
+
+    def _events(self, indptr: IntArray, chosen: IntArray | NDArray[np.bool_]) -> Histories:
+        times = None if self.times is None else self.times[chosen]
+        roots = None if self.roots is None else self.roots[chosen]
+        return Histories(indptr, self.items[chosen], self.num_items, times, roots)
 
     def binary(self) -> CsrMatrix:
         """(num_users, num_items) float64 CSR with 1.0 wherever a user has the item, however often."""

@@ -13,6 +13,7 @@ import pyarrow as pa
 from fedrec.data.arrays import BoolArray, FloatArray, IntArray
 from fedrec.data.catalogue import Catalogue
 from fedrec.data.columns import Sheet, encoded
+from fedrec.data.database import Place
 from fedrec.data.files import read_table
 from fedrec.data.frames import to_table
 from fedrec.data.interactions import Interactions
@@ -38,7 +39,7 @@ ROLES = (
 
 
 class ReadOptions(TypedDict, total=False):
-    """How `Dataset.from_frame`, `from_files` and `from_sql` read.
+    """How `Dataset.from_frame`, `from_files`, `from_sql` and `from_database` read.
 
     name: of the dataset. columns: role -> column name, where they differ, as in {"user_id": "customer"}.
     duplicates: what to do with rows of the same user, item and time: "error", "drop" all but the first, or "sum"
@@ -122,6 +123,12 @@ def from_sql(query: str, database: Any, catalogue: Any, users: str | None, rules
         if users is not None:
             people = _sheet(query_table(connection, users, "users query"), "users query", rules)
     return _assemble(events, items, people, rules)
+
+
+def from_database(place: Place, rules: Rules) -> Parts:
+    """The parts of a dataset from a database; see `Dataset.from_database`."""
+    wanted = {rules.columns.get(role, role) for role in ROLES} | set(rules.event_attributes)
+    return _assemble(place.sheet(rules.columns, frozenset(wanted)), None, None, rules)
 
 
 def _sheet(table: pa.Table, source: str, rules: Rules) -> Sheet:

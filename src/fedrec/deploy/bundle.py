@@ -18,8 +18,10 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
 from fedrec import __version__
+from fedrec.deploy import logs
+from fedrec.deploy.explained import Explained
 from fedrec.errors import Refusal
-from fedrec.files import write_text
+from fedrec.files import DAMAGED_ARCHIVE, write_text
 from fedrec.messages import refusal
 
 NAME, PACKAGE = "fedrec-app", "fedrec_app"
@@ -89,7 +91,7 @@ def version_of(fab: bytes) -> str | None:
                 return None
             content = {name: archive.read(name) for name in archive.namelist()}
         version = str(tomllib.loads(content["pyproject.toml"].decode())["project"]["version"])
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, OSError, NotImplementedError, RuntimeError):
+    except (KeyError, TypeError, ValueError, OSError, NotImplementedError, RuntimeError, *DAMAGED_ARCHIVE):
         return None
     return version if _python(content) == {k: v.encode() for k, v in sources(version).items()} else None
 
@@ -110,12 +112,18 @@ def client_app(version: str | None) -> ClientApp:
 
 
 def server_app(version: str) -> ServerApp:
-    """The installed ServerApp. Raises Refusal if `version` is another one."""
+    """The installed ServerApp; under `fedrec platform up` one that says why it fails.
+
+    Raises Refusal if `version` is another one.
+    """
     if version != __version__:
         raise Refusal(WRONG_VERSION, f"the bundle asks for fedrec {version}, here is {__version__}; write it again")
     from fedrec.server.app import app
 
-    return app
+    if not logs.is_inherited():
+        return app
+    logs.configure()
+    return Explained(app)
 
 
 class Declining(ClientApp):

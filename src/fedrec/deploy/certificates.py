@@ -69,13 +69,15 @@ def create_node_key() -> tuple[bytes, bytes]:
 
 
 def check_node_key(public: bytes) -> None:
-    """Raises ConfigError unless `public` is a P-384 key in SSH format."""
+    """Raises ConfigError unless `public` is a P-384 key in SSH format, in one line and without a comment."""
     try:
         key = load_ssh_public_key(public)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ConfigError(f"Expected a node key in SSH format, got one that cannot be read ({error}).") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise ConfigError("Expected an ECDSA P-384 node key; make one with `fedrec tenant init`.")
+    if key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH) != public.strip():
+        raise ConfigError("Expected a node key and nothing behind it; make one with `fedrec tenant init`.")
 
 
 def read_certificate(pem: bytes) -> x509.Certificate:

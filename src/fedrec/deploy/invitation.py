@@ -19,7 +19,7 @@ from pathlib import Path
 from fedrec import __version__
 from fedrec.deploy.certificates import read_certificate
 from fedrec.errors import ConfigError
-from fedrec.files import write_bytes
+from fedrec.files import DAMAGED_ARCHIVE, write_bytes
 from fedrec.privacy.secagg.roster import Roster
 
 TERMS, CA, ROSTER, CATALOGUE = "invitation.toml", "ca.pem", "roster.txt", "catalogue.parquet"
@@ -77,7 +77,7 @@ class Invitation:
                 content = {name: archive.read(name) for name in FILES}
             terms = tomllib.loads(content[TERMS].decode())
             return cls._of(terms["platform"], terms["address"], terms["fedrec"], content)
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, *DAMAGED_ARCHIVE) as error:
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(f"{path} is not an invitation that `fedrec platform invite` made: {error!r}.") from error

@@ -3,8 +3,9 @@
     python -m fedrec.deploy.supervisor PLAN.json
 
 It holds a lock as long as it lives, so a stale pid file deceives nobody. Each program leads a process group of its own,
-which is ended with it. One that fails three times within a minute of its start is not started again, and then all end.
-This process stays small: it imports nothing but the standard library and `fedrec.{errors,files}`.
+which is ended with it. One that fails three times, or as often as its program says, each within a minute of its start,
+is not started again, and then all end. This process stays small: it imports the standard library, and modules of fedrec
+that do the same.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from fedrec.deploy import logs
 from fedrec.errors import ConfigError, FedrecError
 from fedrec.files import write_bytes, write_text
 
 RUN, LOCK, PLAN = "run", "up.lock", "plan.json"
-SHORT_LIFE_S, MOST_FAILURES, PAUSE_S = 60.0, 3, 0.5
+SHORT_LIFE_S, MOST_FAILURES, PAUSE_S, LONGEST_PAUSE_S = 60.0, 3, 0.5, 5
 PATIENCE_S = 20.0
 NOT_INHERITED = ("FORWARDED_ALLOW_IPS", "PYTHONPATH", "PYTHONSTARTUP", "FLWR_HOME")
 """Variables that would let a caller pass for another, or change what code runs."""
@@ -36,12 +38,14 @@ log = logging.getLogger("fedrec.deploy")
 
 @dataclass(frozen=True)
 class Program:
-    """A program to keep running. environment: beside what it inherits. log: where its output is appended."""
+    """A program to keep running. environment: beside what it inherits. log: where its output is appended.
+    most_failures: so many in a row, each soon after its start, and it is given up."""
 
     name: str
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
     log: str
+    most_failures: int = MOST_FAILURES
 
 
 @dataclass
@@ -50,6 +54,7 @@ class _Running:
     process: subprocess.Popen[bytes]
     started: float = field(default_factory=time.monotonic)
     failures: int = 0
+    over: bool = False
 
 
 def supervise(folder: Path, programs: Sequence[Program]) -> int:
@@ -68,13 +73,13 @@ def supervise(folder: Path, programs: Sequence[Program]) -> int:
             return 0
         finally:
             for one in reversed(running):
-                _end(one.process)
+                _end(one)
                 _pid_file(folder, one.program).unlink(missing_ok=True)
 
 
 def inherited() -> dict[str, str]:
-    """What a program has of this process's environment."""
-    return {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+    """What a program has of this process's environment. No code comes from the folder where it is started."""
+    return {name: value for name, value in os.environ.items() if name not in NOT_INHERITED} | {"PYTHONSAFEPATH": "1"}
 
 
 def is_up(folder: Path) -> bool:
@@ -84,7 +89,7 @@ def is_up(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who ask do not take each other for one
     except BlockingIOError:
         return True
     finally:
@@ -96,30 +101,33 @@ def stop(folder: Path, patience_s: float = PATIENCE_S + 10) -> None:
     """End the supervisor of `folder` and what it started. Raises ConfigError if there is none, or it does not end."""
     if not is_up(folder):
         raise ConfigError(f"Nothing runs in {folder}; start it with `up`.")
-    os.kill(int((folder / RUN / LOCK).read_text()), signal.SIGTERM)
     deadline = time.monotonic() + patience_s
+    while not (number := (folder / RUN / LOCK).read_text()) and time.monotonic() < deadline:
+        time.sleep(0.1)  # it has only just begun
+    os.kill(int(number), signal.SIGTERM)
     while is_up(folder):
         if time.monotonic() > deadline:
             raise ConfigError(f"What runs in {folder} did not end within {patience_s:g} s; see its logs.")
         time.sleep(0.1)
 
 
-def become(folder: Path, programs: Sequence[Program]) -> None:
-    """Replace this process by a small one that supervises `programs`. Does not return."""
+def become(folder: Path, programs: Sequence[Program], log_format: logs.Format | None = None) -> None:
+    """Replace this process by a small one that supervises `programs`. Does not return. log_format: see logs.py."""
+    os.environ.update(logs.environment(folder, log_format))
     path = folder / RUN / PLAN
     write_bytes(path, json.dumps([asdict(program) for program in programs]).encode(), mode=0o600)
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "fedrec.deploy.supervisor", str(path)])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "fedrec.deploy.supervisor", str(path)])
 
 
 def main(plan: Path) -> int:
     """Supervise what `become` wrote down."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logs.configure(aloud=True)
     programs = [Program(**{**one, "arguments": tuple(one["arguments"])}) for one in json.loads(plan.read_text())]
     try:
         return supervise(plan.parent.parent, programs)
     except FedrecError as error:
-        log.error("error: %s", error)
+        sys.stderr.write(f"error: {error}\n")
         return 2
 
 
@@ -144,7 +152,10 @@ def _held(folder: Path) -> Iterator[None]:
         _lock(handle)
         os.ftruncate(handle, 0)
         os.write(handle, str(os.getpid()).encode())
-        yield
+        try:
+            yield
+        finally:
+            os.ftruncate(handle, 0)  # a number that stays behind may be another process's one day
     except BlockingIOError:
         raise ConfigError(f"Something runs in {folder} already; stop it first with `down`.") from None
     finally:
@@ -186,21 +197,26 @@ def _kept_up(one: _Running, folder: Path) -> bool:
     code = one.process.poll()
     if code is None:
         return True
-    _end(one.process)  # what it left of its group
+    _end(one)  # what it left of its group
     lived = time.monotonic() - one.started
     failures = one.failures + 1 if lived < SHORT_LIFE_S else 1
     log.warning("ended program=%s code=%d seconds=%.1f failures=%d", one.program.name, code, lived, failures)
-    if failures >= MOST_FAILURES:
-        log.error("given up program=%s; the end of its log:\n%s", one.program.name, tail(Path(one.program.log)))
+    if failures >= one.program.most_failures:
+        log.error("given up program=%s log=%s", one.program.name, one.program.log)
+        if sys.stderr.isatty():  # for the operator's eyes; what is kept does not repeat another program's words
+            sys.stderr.write(tail(Path(one.program.log)) + "\n")
         return False
-    time.sleep(failures)
+    time.sleep(min(failures, LONGEST_PAUSE_S))
     again = _started(one.program, folder, failures)
-    one.process, one.started, one.failures = again.process, again.started, failures
+    one.process, one.started, one.failures, one.over = again.process, again.started, failures, False
     return True
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask a program to end, then end its group: whatever it started is in there."""
+def _end(one: _Running) -> None:
+    """Ask a program to end, then end its group, once: whatever it started is in there."""
+    if one.over:
+        return
+    one.over, process = True, one.process
     if process.poll() is None:
         process.terminate()
         try:

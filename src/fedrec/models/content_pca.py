@@ -102,7 +102,7 @@ class ContentPCA(Trainable):
 
     def _above(self, gram: Float64Array, total: Total) -> Float64Array:
         """(num_items, at most rank) eigenvectors of the Gram whose eigenvalues are above its noise."""
-        least = noisy.SURE * noisy.edge(total.noise.get("gram", 0.0), len(gram))
+        least = noisy.sure_edge(total.noise.get("gram", 0.0), len(gram))
         start = derive(0, "content_pca", "lanczos").standard_normal(len(gram))
         if not gram.any():
             return np.zeros((len(gram), 0))

@@ -91,6 +91,8 @@ def whitening_of(moment: Float64Array, widths: IntArray, rank: int, least: float
 
 def unit_rows(rows: Float64Array) -> Float64Array:
     """Rows (n, d) of length 1; zero rows stay zero."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    scaled: Float64Array = rows / np.where(norms > 0, norms, 1.0)
+    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
+    near_one = rows / np.where(largest > 0, largest, 1.0)  # so that no square is too small to be a number
+    norms = np.linalg.norm(near_one, axis=1, keepdims=True)
+    scaled: Float64Array = near_one / np.where(norms > 0, norms, 1.0)
     return scaled

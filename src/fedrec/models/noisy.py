@@ -12,15 +12,18 @@ from fedrec.models.protocols import Float64Array
 CLEAR = 3.0
 """Standard deviations above which an entry is taken for more than noise: one in 740 that are none passes."""
 
-SURE = 1.05
-"""Times the edge that noise alone passes less than once in 1,000: its largest eigenvalue is off by order^(-2/3) / 2
-times a Tracy-Widom variable, which is below 3.3 as often (Tracy, Widom, 1996). For orders of 200 and more."""
-
 
 def edge(std: float, order: int) -> float:
     """The largest eigenvalue that a symmetric (order, order) matrix of nothing but noise is expected to have: 2 std
     sqrt(order) (the semicircle law; Wigner, Annals of Mathematics 1958)."""
     return 2.0 * std * math.sqrt(order)
+
+
+def sure_edge(std: float, order: int) -> float:
+    """What noise alone passes less than once in 1,000: its largest eigenvalue is off the edge by a share of
+    order^(-2/3) / 2 times a Tracy-Widom variable, which is below 3.3 as often (Tracy, Widom, Commun. Math. Phys. 1996).
+    """
+    return edge(std, order) * (1 + 1.65 * order ** (-2 / 3))
 
 
 def clear(values: Float64Array, std: float) -> Float64Array:

@@ -32,12 +32,23 @@ def outer_sums(matrix: CsrMatrix, factors: Float64Array) -> Float64Array:
 def fold_in(profiles: CsrMatrix, item_factors: Float64Array, alpha: float, l2: float) -> Float64Array:
     """(num_users, d) user vectors of sparse event weights (num_users, num_items); zero for an empty
     profile."""
+    return _folded(profiles, _targets(profiles, alpha), item_factors, alpha, l2)
+
+
+def fold_in_parts(parts: CsrMatrix, item_factors: Float64Array, alpha: float, l2: float) -> Float64Array:
+    """As `fold_in`, of parts of events: a part w <= 1 is w of an event of weight 1 and 1 - w of none, so b = sum_j
+    w_j (1 + alpha) y_j. An event of which nothing is left so means nothing, where one of weight 0 is still one."""
+    return _folded(parts, (1.0 + alpha) * parts, item_factors, alpha, l2)
+
+
+def _folded(
+    profiles: CsrMatrix, targets: CsrMatrix, item_factors: Float64Array, alpha: float, l2: float
+) -> Float64Array:
     users = np.zeros((profiles.shape[0], item_factors.shape[1]))
     base = _base(item_factors, l2)
     for start in range(0, len(users), BATCH):
-        part = profiles[start : start + BATCH]
-        matrices = base + alpha * outer_sums(part, item_factors)
-        users[start : start + BATCH] = solve_each(matrices, _targets(part, alpha) @ item_factors)
+        matrices = base + alpha * outer_sums(profiles[start : start + BATCH], item_factors)
+        users[start : start + BATCH] = solve_each(matrices, targets[start : start + BATCH] @ item_factors)
     return users
 
 
@@ -50,11 +61,14 @@ def system(profile: CsrMatrix, item_factors: Float64Array, alpha: float, l2: flo
 def solve_each(matrices: Float64Array, targets: Float64Array) -> Float64Array:
     """(n, d) solutions of n symmetric systems (n, d, d) x = (n, d).
 
-    A system that is not positive definite, as noise can make it, is solved within its positive directions.
+    A system that is not positive definite, as noise can make it, is solved within its positive directions. Which one
+    that is changes no other's solution: systems may be those of different users.
     """
     try:
         np.linalg.cholesky(matrices)
     except np.linalg.LinAlgError:
+        if len(matrices) > 1:
+            return np.vstack([solve_each(matrices[n : n + 1], targets[n : n + 1]) for n in range(len(matrices))])
         return _solve_positive_part(matrices, targets)
     return np.linalg.solve(matrices, targets[:, :, None])[:, :, 0].astype(np.float64, copy=False)
 

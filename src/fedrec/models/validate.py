@@ -31,6 +31,12 @@ def positive(name: str, value: object) -> None:
         raise ConfigError(f"Expected {name}={value} > 0.")
 
 
+def within(name: str, value: object, low: float, high: float) -> None:
+    """Refuse anything but a number from `low` to `high`."""
+    if not low <= _number(name, value) <= high:
+        raise ConfigError(f"Expected {name}={value} from {low:g} to {high:g}.")
+
+
 def not_negative(name: str, value: object) -> None:
     """Refuse anything but a finite number >= 0."""
     if not _number(name, value) >= 0:

@@ -23,7 +23,7 @@ from fedrec.privacy.noise import Keystream
 from fedrec.rng import derive
 from tests.models.neural.worlds import NUM_ITEMS
 
-SILENT = 1e-30
+SILENT = 1e-20
 """A multiplier so small that the noise is lost in the rounding of any gradient."""
 PLAN = LocalTraining(loss="sampled_softmax", negatives=6, optimizer="sgd", learning_rate=1.0)
 CONTENT = torch.from_numpy(derive(0, "content").standard_normal((NUM_ITEMS, 5)))

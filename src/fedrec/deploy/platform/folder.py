@@ -193,6 +193,9 @@ class Platform:
         known = self.roster()
         if known is not None and request.name in {member.name for member in known.members}:
             raise ConfigError(f"There is a tenant '{request.name}' already; shut it out first, or take another name.")
+        keys = {path.read_text(encoding="ascii").strip() for path in (self.folder / "tenants").glob("*.pub")}
+        if request.node_key.decode("ascii").strip() in keys:
+            raise ConfigError(f"The node key of '{request.name}' is another tenant's; have the request made anew.")
         if known is not None and request.identity in known.keys.values():
             raise ConfigError(f"The identity of '{request.name}' is in the roster under another name.")
 

@@ -1,45 +1,68 @@
-"""The status of a platform, for a terminal and as a page."""
+"""The status of a platform as one HTML page: no script, no font, nothing from any network."""
 
 from __future__ import annotations
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from rich.table import Table
+from dataclasses import dataclass
 
-from fedrec.deploy.platform.status import Status
+from fedrec.deploy.platform import bars
+from fedrec.deploy.platform.findings import days_left, findings, reasons
+from fedrec.deploy.platform.status import ONLINE, Status
+from fedrec.formats import MISSING, count, plural, size
+from fedrec.pages import environment
 
 TEMPLATE = "status.html"
+LAST, REFRESH_S = 50, 5
 
 
-def page(status: Status) -> str:
-    """One HTML page without scripts, which loads itself anew every few seconds."""
-    loader = PackageLoader("fedrec.deploy.platform", "templates")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.get_template(TEMPLATE).render(status=status)
+@dataclass(frozen=True)
+class Tile:
+    """One number at the top of the page."""
+
+    label: str
+    value: str
+    note: str = ""
 
 
-def tables(status: Status) -> list[str | Table]:
-    """What is printed: a line, the tenants, the rounds."""
-    up = "up" if status.up else "down"
-    line = (
-        f"{status.name} at {status.address}: {up}, certificate until {status.certificate_until}; "
-        f"run {status.run or '-'}: {status.run_status}"
+def page(status: Status, refresh: bool = False) -> str:
+    """The whole page; what tenants say goes in as text. refresh: whether it loads itself anew every few seconds."""
+    return (
+        environment("fedrec.deploy.platform")
+        .get_template(TEMPLATE)
+        .render(
+            status=status,
+            findings=findings(status),
+            tiles=_tiles(status),
+            days=days_left(status),
+            reasons=reasons(status),
+            last=status.rounds[-LAST:],
+            rows=bars.rows(status.rounds),
+            drawing=bars,
+            refresh_s=REFRESH_S if refresh else None,
+            epsilon=epsilon_words,
+        )
     )
-    return [line, _tenants(status), _rounds(status)]
 
 
-def _tenants(status: Status) -> Table:
-    table = Table("tenant", "node", "status", "epsilon at most", box=None, pad_edge=False)
-    for one in status.tenants:
-        epsilon = "-" if one.epsilon is None else f"{one.epsilon:.4g} at delta {status.delta:g}"
-        table.add_row(one.name, str(one.node), one.status, epsilon)
-    return table
+def epsilon_words(epsilon: float | None, budget: float | None = None) -> str:
+    """Spent, of how much: "2.5 of 8"."""
+    if epsilon is None:
+        return MISSING
+    return f"{epsilon:.4g}" + (f" of {budget:g}" if budget is not None else "")
 
 
-def _rounds(status: Status) -> Table:
-    columns = ("round", "action", "nodes", "cohort", "in the sum", "dropped", "refused", "up", "down", "seconds")
-    table = Table(*columns, box=None, pad_edge=False)
-    for one in status.rounds:
-        cells = [one.number, one.action, one.nodes, one.cohort or "-", one.clients or "-"]
-        cells += [len(one.dropped), "; ".join(one.refusals) or "-", one.bytes_up, one.bytes_down, one.seconds]
-        table.add_row(*map(str, cells))
-    return table
+def _tiles(status: Status) -> list[Tile]:
+    done = [one for one in status.rounds if one.outcome == "done"]
+    lost = sum(one.outcome == "discarded" for one in status.rounds)
+    online = sum(one.status == ONLINE for one in status.tenants)
+    worst = max((one.epsilon for one in status.tenants if one.epsilon is not None), default=None)
+    in_sum = f"{done[-1].clients} of {done[-1].nodes}" if done else MISSING
+    return [
+        Tile("platform", "up" if status.up else "down", status.address),
+        Tile("tenants online", f"{online} of {len(status.tenants)}" if status.up else MISSING),
+        Tile("run", status.run or MISSING, status.run_status),
+        Tile("rounds", count(len(done)), f"{count(lost)} discarded"),
+        Tile("tenants in the last sum", in_sum, f"{plural(len(done[-1].dropped), 'drop')}" if done else ""),
+        Tile("epsilon of this run", epsilon_words(worst, status.epsilon), "at most, of any tenant" if worst else ""),
+        Tile("sent by each tenant", size(sum(one.bytes_up for one in done)), "in this run"),
+        Tile("certificate", "ended" if days_left(status) < 0 else plural(days_left(status), "day"), "left"),
+    ]

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from fedrec.config import Config, parse, to_toml
 from fedrec.deploy.platform.folder import CATALOGUE, ROSTER, RUNS, Platform
-from fedrec.errors import ConfigError, RoundFailed
+from fedrec.deploy.supervisor import is_up
+from fedrec.errors import ConfigError, ProtocolError, RoundFailed
 from fedrec.files import write_text
 from fedrec.server.events import EVENTS, Event, read_events
 from fedrec.server.run import RESULTS
@@ -47,6 +48,7 @@ class Run:
         """Hand the run to the SuperLink, anew or where it was interrupted. Flower's number of it."""
         if self.is_finished:
             raise ConfigError(f"{self.folder} holds a finished run; choose another name for a new one.")
+        self._check_over()
         here, folder = self.platform.folder.resolve(), self.folder.resolve()
         paths = {
             "config": folder / CONFIG,
@@ -83,21 +85,42 @@ class Run:
             told(event)
         return len(events)
 
+    def _check_over(self) -> None:
+        """Two attempts at once would write to the same files. Raises ConfigError if one is under way."""
+        number = self.number
+        if number is None:
+            return
+        try:
+            status = self.platform.flower.status(number)
+        except ProtocolError:  # of an attempt that Flower has forgotten; a platform that is down says so next
+            return
+        if not status.startswith("finished"):
+            raise ConfigError(
+                f"Flower's run {number} in {self.folder} is still {status}. Wait for its end: one that was killed is "
+                f"given up within two minutes. `fedrec platform status` shows it."
+            )
+
     def _check(self, number: int) -> None:
-        status = self.platform.flower.status(number)
+        try:
+            status = self.platform.flower.status(number)
+        except ProtocolError:
+            if is_up(self.platform.folder.resolve()):
+                return  # the SuperLink ended and is being started again
+            raise
         if status.startswith("finished") and not self.is_finished:
             raise RoundFailed(
                 f"Flower's run {number} ended as {status.removeprefix('finished:')} and {self.folder} has no "
-                f"{RESULTS}; logs/superlink.log says why. `fedrec platform run --resume` takes it up again."
+                f"{RESULTS}; `fedrec platform status` says why. `fedrec platform run --resume` takes it up again."
             )
 
 
-def new_run(platform: Platform, source: Path) -> Run:
+def new_run(platform: Platform, source: Path, name: str | None = None, after: str | None = None) -> Run:
     """A folder for the configuration in a TOML file, which need not name data: the tenants have it.
 
-    Raises ConfigError if it is wrong, or there was a run of its name.
+    name: instead of its own. after: the run that it follows. Raises ConfigError if it is wrong, or there was a run of
+    its name.
     """
-    config = read_config(platform, source)
+    config = read_config(platform, source, name, after)
     folder = platform.folder / RUNS / config.name
     if folder.exists():
         raise ConfigError(f"There was a run '{config.name}'; change `name` in {source}, or give --resume.")
@@ -105,13 +128,18 @@ def new_run(platform: Platform, source: Path) -> Run:
     return Run(platform, folder)
 
 
-def read_config(platform: Platform, source: Path) -> Config:
-    """The configuration of a run over the platform's own tenants."""
+def read_config(platform: Platform, source: Path, name: str | None = None, after: str | None = None) -> Config:
+    """The configuration of a run over the platform's own tenants. Its moment is now, unless it says another one: the
+    platform's clock, so that all tenants have the same, and a run that is resumed the one that it began with."""
     try:
         raw = tomllib.loads(source.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"Cannot read the configuration {source}: {error}.") from error
     raw.setdefault("data", {"path": str((platform.folder / CATALOGUE).resolve())})
+    raw |= {} if name is None else {"name": name}
+    follows = {} if after is None else {"after": after}
+    if isinstance(given := raw.get("freshness", {}), dict):
+        raw["freshness"] = {"as_of": int(time.time()), **given, **follows}
     return parse(raw, str(source))
 
 

@@ -5,52 +5,45 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
 
 from fedrec.config import load
 from fedrec.deploy.certificates import valid_until
-from fedrec.deploy.platform.folder import CERTIFICATE, Platform
+from fedrec.deploy.explained import why_of
+from fedrec.deploy.platform.folder import CERTIFICATE, RUNS, Platform
+from fedrec.deploy.platform.rounds import Round, rounds, spent
 from fedrec.deploy.platform.runs import CONFIG, Run, existing_run
 from fedrec.deploy.supervisor import is_up
 from fedrec.errors import ConfigError, ProtocolError
-from fedrec.privacy.accountant import epsilon_of
-from fedrec.privacy.mechanisms import Mechanism, from_record
-from fedrec.server.events import Event
+from fedrec.server.events import EVENTS, Event, read_events
 
-UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Round:
-    """One question to all tenants. cohort, alive: of its secure sum; 0 without one. clients: 0 for a round that failed
-    or is under way. dropped: numbers in the roster."""
-
-    number: int
-    action: str
-    nodes: int
-    cohort: int = 0
-    clients: int = 0
-    dropped: tuple[int, ...] = ()
-    refusals: tuple[str, ...] = ()
-    bytes_up: int = 0
-    bytes_down: int = 0
-    seconds: float = 0.0
+UNKNOWN, ONLINE = "unknown", "online"
+NO_RUN, WAITING, FINISHED, INTERRUPTED = "no run yet", "waiting", "finished", "interrupted"
+ENDED = "finished:"
+"""What Flower's word for a run that is over begins with; without results of fedrec's it is one that failed."""
 
 
 @dataclass(frozen=True)
 class TenantRow:
-    """One tenant. epsilon: the most that the run can have cost one of its users; None without [privacy]."""
+    """One tenant. number: in the roster; None if it is not in it. epsilon, ever: the most that the run, and all runs of
+    this platform together, can have cost one of its users; None without [privacy]."""
 
     name: str
     node: int
+    number: int | None
     status: str
     epsilon: float | None
+    ever: float | None
 
 
 @dataclass(frozen=True)
 class Status:
-    """What an operator looks at."""
+    """What an operator looks at. at, certificate_until: moments in ISO 8601. epsilon: what the run may cost a user.
+    alarms: what the run found to have drifted, in words. why: the run's last attempt failed, if it could say so."""
 
+    at: str
     name: str
     address: str
     up: bool
@@ -59,7 +52,25 @@ class Status:
     run: str | None
     run_status: str
     rounds: tuple[Round, ...]
+    epsilon: float | None
     delta: float | None
+    alarms: tuple[str, ...] = ()
+    why: str | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the run goes on by itself."""
+        return self.up and self.run is not None and not is_over(self.run_status)
+
+    def name_of(self, node: int | None) -> str:
+        """Who has this number of Flower's."""
+        found = [one.name for one in self.tenants if one.node == node]
+        return found[0] if found else "unknown sender" if node is None else f"node {node}"
+
+    def member(self, number: int) -> str:
+        """Who has this number in the roster."""
+        found = [one.name for one in self.tenants if one.number == number]
+        return found[0] if found else f"member {number}"
 
     def as_json(self) -> str:
         """The same for machines."""
@@ -69,87 +80,64 @@ class Status:
 def status_of(platform: Platform, name: str | None = None) -> Status:
     """The present state of a platform and one of its runs, the newest by default."""
     settings, up = platform.settings, is_up(platform.folder.resolve())
-    online = _online(platform) if up else {}
     run = _run(platform, name)
+    run_status = _run_status(run, up)
+    privacy = load(run.folder / CONFIG).privacy if run else None
     events = run.events() if run else []
-    config = load(run.folder / CONFIG) if run else None
-    delta = config.privacy.delta if config and config.privacy else None
-    numbers = {member.name: member.node for member in roster.members} if (roster := platform.roster()) else {}
-    rows = tuple(
-        TenantRow(tenant, node, online.get(node, UNKNOWN), spent(events, numbers.get(tenant), delta))
-        for tenant, node in platform.nodes().items()
-    )
-    until = str(valid_until((platform.folder / CERTIFICATE).read_bytes()).date())
     return Status(
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
         name=settings.name,
         address=settings.address,
         up=up,
-        certificate_until=until,
-        tenants=rows,
+        certificate_until=valid_until((platform.folder / CERTIFICATE).read_bytes()).isoformat(),
+        tenants=_tenants(platform, up, events, privacy.delta if privacy else None),
         run=run.folder.name if run else None,
-        run_status=_run_status(run, up),
-        rounds=rounds(events),
-        delta=delta,
+        run_status=run_status,
+        rounds=rounds(events, goes_on=not is_over(run_status)),
+        epsilon=privacy.epsilon if privacy else None,
+        delta=privacy.delta if privacy else None,
+        why=why_of(run.folder) if run else None,
+        alarms=tuple(str(alarm) for event in events if event["event"] == "drift" for alarm in event["alarms"]),
     )
 
 
-def rounds(events: Sequence[Event]) -> tuple[Round, ...]:
-    """The rounds of a run, from what the server noted; one under way comes last."""
-    found: list[Round] = []
-    started: Event | None = None
-    between: list[Event] = []
-    for event in events:
-        if event["event"] == "round-start":
-            found += [_round(started, between, {})] if started else []
-            started, between = event, []
-        elif event["event"] == "round-end" and started is not None:
-            found.append(_round(started, between, event))
-            started, between = None, []
-        else:
-            between.append(event)
-    return (*found, _round(started, between, {})) if started else tuple(found)
+def is_over(run_status: str) -> bool:
+    """Whether no further round comes by itself."""
+    return run_status in (NO_RUN, FINISHED, INTERRUPTED) or run_status.startswith(ENDED)
 
 
-def spent(events: Sequence[Event], number: int | None, delta: float | None) -> float | None:
-    """The most that the releases in `events` can have cost a user of the tenant with this number in the roster.
-
-    A tenant that dropped out of a sum may have counted it in its own ledger all the same.
-    """
-    if delta is None:
-        return None
-    mechanisms: list[Mechanism] = []
-    dropped: set[int] = set()
-    for event in events:
-        if event["event"] == "secure-sum":
-            dropped = set(event["dropped"])
-        elif event["event"] == "round-end":
-            mechanisms += [] if number in dropped else [from_record(one) for one in event["mechanisms"]]
-            dropped = set()
-    return epsilon_of(mechanisms, delta) if mechanisms else 0.0
+def history(platform: Platform) -> dict[str, list[Event]]:
+    """Run -> what its server did, of all runs that are still in the platform's folder."""
+    paths = sorted((platform.folder / RUNS).glob(f"*/{EVENTS}"))
+    runs = [Run(platform, path.parent) for path in paths]
+    return {run.folder.name: _finished(run.folder, _changed(run)) if run.is_finished else run.events() for run in runs}
 
 
-def _round(started: Event, between: Sequence[Event], ended: dict[str, Any]) -> Round:
-    sums = [event for event in between if event["event"] == "secure-sum"]
-    told = [event for event in between if event["event"] in ("refused", "no-answer")]
-    failed = [f"node {node}: {reason}" for node, reason in ended.get("failed", {}).items()]
-    return Round(
-        number=int(started["round"]),
-        action=str(started["action"]),
-        nodes=int(started["nodes"]),
-        cohort=sum(int(event["cohort"]) for event in sums),
-        clients=int(ended.get("clients", 0)),
-        dropped=tuple(int(node) for event in sums for node in event["dropped"]),
-        refusals=tuple(_refusal(event) for event in told) + tuple(failed),
-        bytes_up=int(ended.get("bytes_up", 0)),
-        bytes_down=int(ended.get("bytes_down", 0)),
-        seconds=float(ended.get("seconds", 0.0)),
+def _tenants(platform: Platform, up: bool, events: Sequence[Event], delta: float | None) -> tuple[TenantRow, ...]:
+    online = _online(platform) if up else {}
+    numbers = {member.name: member.node for member in roster.members} if (roster := platform.roster()) else {}
+    ever = [event for of_run in history(platform).values() for event in of_run] if delta is not None else []
+    return tuple(
+        TenantRow(
+            name=tenant,
+            node=node,
+            number=(number := numbers.get(tenant)),
+            status=online.get(node, UNKNOWN),
+            epsilon=spent(events, number, delta),
+            ever=spent(ever, number, delta),
+        )
+        for tenant, node in platform.nodes().items()
     )
 
 
-def _refusal(event: Event) -> str:
-    who = f"node {event['node']}: " if "node" in event else ""
-    why = event.get("reason", event["event"])
-    return f"{who}{why}" + (f" ({event['detail']})" if event.get("detail") else "")
+@lru_cache(maxsize=64)
+def _finished(folder: Path, changed_ns: int) -> list[Event]:
+    """The events of a finished run, which are remembered: there may be many such runs, and they change no more."""
+    return read_events(folder / EVENTS)
+
+
+def _changed(run: Run) -> int:
+    return (run.folder / EVENTS).stat().st_mtime_ns
 
 
 def _online(platform: Platform) -> dict[int, str]:
@@ -170,11 +158,13 @@ def _run(platform: Platform, name: str | None) -> Run | None:
 
 def _run_status(run: Run | None, up: bool) -> str:
     if run is None:
-        return "no run yet"
+        return NO_RUN
     if run.is_finished:
-        return "finished"
-    if not up or run.number is None:
-        return "interrupted"
+        return FINISHED
+    if not up:
+        return INTERRUPTED
+    if run.number is None:
+        return WAITING
     try:
         return run.platform.flower.status(run.number)
     except ProtocolError:

@@ -11,6 +11,7 @@ let it pass on `/v1/fleet/` only. Other users of this machine are not kept out.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -19,8 +20,12 @@ from flwr.superlink import extensions
 from flwr.superlink.cli.flower_superlink import flower_superlink
 from starlette.middleware import Middleware
 
+from fedrec.deploy import logs
+
 FOR_ALL = ("/v1/fleet/", "/health")
+APIS = ("control", "runtime")
 FORBIDDEN = b"This API answers callers on the platform's own machine only."
+log = logging.getLogger("fedrec.deploy")
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Scope]]
 Send = Callable[[Scope], Awaitable[None]]
@@ -36,7 +41,9 @@ class Gate:
         """See ASGI."""
         if scope["type"] == "lifespan" or scope["path"].startswith(FOR_ALL) or is_local(scope):
             await self._app(scope, receive, send)
-        elif scope["type"] == "http":
+            return
+        log.warning("kept out api=%s", next((api for api in APIS if scope["path"].startswith(f"/v1/{api}/")), "other"))
+        if scope["type"] == "http":
             headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(FORBIDDEN)).encode())]
             await send({"type": "http.response.start", "status": 403, "headers": headers})
             await send({"type": "http.response.body", "body": FORBIDDEN})
@@ -66,7 +73,9 @@ def put_up_gate() -> None:
 
 def main() -> None:
     """Run `flower-superlink` behind the gate."""
+    logs.configure()
     put_up_gate()
+    log.info("gate pid=%d", os.getpid())
     flower_superlink()
 
 

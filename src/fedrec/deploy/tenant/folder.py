@@ -1,13 +1,16 @@
 """A tenant's own folder: its store (see client/store.py), and beside that what connects it to a platform.
 
 tenant.toml          where the platform is; for people to read
+source.toml          the tenant's own database, if its rows come from there; for people to read
 rows/, secagg/, ...  the store
+incoming/            rows that wait for the next run
+forgotten/           whom the tenant was told to forget; forgotten/key is SECRET
 node/                the SuperNode's key; node.key is SECRET
 platform/            the invitation as it was taken, its CA certificate
 request.toml         what the platform's operator is sent; nothing in it is secret
 flwr/, logs/, run/   what Flower keeps, what was logged, what runs
 
-Whatever else is in the folder counts as computed from the rows, and goes when these change (see tenant/rows.py).
+Whatever else is in the folder counts as computed from the rows, and goes when these change (see client/incoming.py).
 """
 
 from __future__ import annotations
@@ -21,16 +24,18 @@ from pathlib import Path
 
 from fedrec import __version__
 from fedrec.client.guard import PrivacyPolicy, create_guard
+from fedrec.client.incoming import next_rows, note_runs
 from fedrec.client.party import FOLDER as MASKS
 from fedrec.client.party import IDENTITY, create_identity, pin_roster, write_policy
 from fedrec.client.party import ROSTER as PINNED
-from fedrec.client.store import ROWS, TenantStore, create_store
+from fedrec.client.snapshots import ROWS, waiting
+from fedrec.client.store import TenantStore, create_store
 from fedrec.data import Catalogue, Dataset
 from fedrec.data.catalogue_file import read_catalogue_file
 from fedrec.deploy.certificates import create_node_key
 from fedrec.deploy.invitation import CA, CATALOGUE, Invitation
 from fedrec.deploy.request import NAME, Request
-from fedrec.deploy.tenant.rows import check_down, over_catalogue, remove_computed
+from fedrec.deploy.tenant.rows import check_down, exchange_rows, over_catalogue
 from fedrec.errors import ConfigError
 from fedrec.files import whole_folder, write_bytes, write_text
 from fedrec.privacy.secagg.keys import Identity
@@ -87,11 +92,12 @@ class Tenant:
         invitation = Invitation.read(path)
         self._check(invitation, fingerprint)
         check_down(self.store)
-        old, catalogue = self.store.dataset(), _catalogue(invitation)
+        old, catalogue = next_rows(self.store), _catalogue(invitation)
         rows = over_catalogue(old, catalogue, drop_unknown)
-        if rows.catalogue.item_ids != old.catalogue.item_ids:
-            remove_computed(self.folder)  # it goes by the items' old positions
-        rows.write(self.store.folder / ROWS, overwrite=True)
+        if rows.catalogue.item_ids != old.catalogue.item_ids or waiting(self.folder) is not None:
+            exchange_rows(self.store, rows)  # what was computed goes by the items' old positions
+        else:
+            rows.write(self.store.folder / ROWS, overwrite=True)
         folder = self.folder / PLATFORM
         folder.mkdir(exist_ok=True)
         invitation.write(folder / INVITATION)
@@ -143,6 +149,7 @@ def create_tenant(folder: Path, rows: Dataset, privacy: PrivacyPolicy | None, ma
     with whole_folder(folder) as new:
         os.chmod(new, 0o700)
         store = create_store(new, rows.named(folder.name))
+        note_runs(store)
         create_identity(store.folder)
         write_policy(store.folder, masks)
         if privacy is not None:

@@ -35,7 +35,7 @@ def main() -> None:
     """Hand over, or do it here."""
     folder, *arguments = sys.argv[1:]
     if not handed_over(folder, arguments):
-        cold = [sys.executable, "-m", "fedrec.deploy.tenant.clientapp", *arguments]
+        cold = [sys.executable, "-P", "-m", "fedrec.deploy.tenant.clientapp", *arguments]
         os.execv(cold[0], cold)
 
 

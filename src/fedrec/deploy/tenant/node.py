@@ -17,6 +17,9 @@ from fedrec.errors import ConfigError
 from fedrec.files import write_bytes
 
 LOOPBACK = "127.0.0.1"
+MOST_FAILURES = 20
+"""Of the SuperNode. After a crash the SuperLink takes the node for online until a minute without a sign of it is over,
+and turns its successor away; attempts are five seconds apart, so these last for a minute even if each is short."""
 BIN = "bin"
 
 
@@ -33,7 +36,7 @@ def programs(tenant: Tenant) -> tuple[Program, Program]:
     started_with = settings(folder / "flwr", run / BIN)
     return (
         Program("warm", warm, started_with, str(folder / "logs" / "clientapp.log")),
-        Program("supernode", supernode(tenant), started_with, str(folder / "logs" / "supernode.log")),
+        Program("supernode", supernode(tenant), started_with, str(folder / "logs" / "supernode.log"), MOST_FAILURES),
     )
 
 

@@ -14,15 +14,20 @@ import pyarrow.parquet as pq
 
 from fedrec.client.guard import FOLDER as PRIVACY
 from fedrec.client.guard import POLICY, PrivacyPolicy, guard_of
+from fedrec.client.incoming import next_rows
 from fedrec.client.ledger import HEAD, LEDGER
 from fedrec.client.party import FOLDER as MASKS
 from fedrec.client.party import POLICY as MASKS_POLICY
 from fedrec.client.party import ROSTER, read_policy
+from fedrec.client.snapshots import waiting
 from fedrec.client.store import CHOICE, RESULTS
 from fedrec.deploy.certificates import valid_until
 from fedrec.deploy.invitation import CA
+from fedrec.deploy.logs import LOG
 from fedrec.deploy.supervisor import is_up
 from fedrec.deploy.tenant.folder import PLATFORM, Tenant
+from fedrec.deploy.tenant.heard import Heard
+from fedrec.deploy.tenant.source import source_of
 from fedrec.errors import ConfigError
 from fedrec.files import whole_folder, write_bytes, write_text
 from fedrec.privacy.accountant import epsilon_of
@@ -40,6 +45,12 @@ def status_of(tenant: Tenant) -> dict[str, str]:
         "platform": tenant.address or "none joined",
         "users, events": f"{dataset.num_users:,}, {dataset.num_events:,}",
     }
+    if waiting(tenant.folder.resolve()) is not None:
+        later = next_rows(tenant.store)
+        rows["that wait for the next run"] = f"{later.num_users:,}, {later.num_events:,}"
+    source = source_of(tenant.folder)
+    if source is not None:
+        rows["rows come from"] = source.place.name
     if roster is not None:
         rows["with"] = ", ".join(member.name for member in roster.members if member.name != tenant.name)
         rows["roster digest"] = roster.digest.hex()
@@ -50,9 +61,19 @@ def status_of(tenant: Tenant) -> dict[str, str]:
         epsilon = epsilon_of(spent, guard.policy.delta)
         rows["privacy budget"] = f"epsilon {epsilon:.4g} of {guard.policy.epsilon:g} at delta {guard.policy.delta:g}"
         rows["releases"] = str(len(guard.ledger.entries()))
+    rows |= _heard(Heard(tenant.folder / LOG))
     choice = tenant.store.choice()
     rows["served by"] = f"{choice[0]}, arm {choice[1]}" if choice else "nothing chosen yet"
     return rows
+
+
+def _heard(heard: Heard) -> dict[str, str]:
+    """What the tenant's log says of its answers, as far back as it goes."""
+    heard.listen()
+    if not heard.answers:
+        return {}
+    declined = ", ".join(f"{reason} ({times})" for (reason,), times in heard.refusals.most_common())
+    return {"messages answered": f"{heard.answers:,}, of them declined: {declined or 'none'}"}
 
 
 def policies_of(tenant: Tenant) -> dict[str, str]:

@@ -1,29 +1,32 @@
-"""A tenant's rows in the course of time: rows come, users go, and what was computed from other rows goes with them."""
+"""A tenant's rows in the course of time: rows come, users go, and what was computed from other rows goes with them.
+
+While the tenant is up, changes wait for its next run (see client/incoming.py).
+"""
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from fedrec.client.store import ASSORTMENT, ROWS, TenantStore
-from fedrec.content.vectors import IMAGES
+from fedrec.client.incoming import changing, remove_computed, stage, take_in
+from fedrec.client.store import TenantStore
 from fedrec.data import Catalogue, Dataset, Interactions
+from fedrec.data.arrays import BoolArray, IntArray
 from fedrec.deploy.supervisor import is_up
+from fedrec.deploy.tenant.forgotten import Forgotten
 from fedrec.errors import ConfigError, DataError, UnknownUser
 
-STAYS = frozenset(
-    {
-        ROWS,
-        ASSORTMENT,
-        IMAGES,
-        *("secagg", "privacy", "node", "platform", "tenant.toml", "request.toml"),
-        *("flwr", "logs", "run"),
-    }
-)
-"""What a tenant's folder holds beside what was computed from its rows. Whatever is not named here goes when rows do:
-figures, choices, answers, private weights, and what a later version will think of."""
+
+@dataclass(frozen=True)
+class Change:
+    """What became of rows. events: that came or went. left_out: that did not come, since their users were forgotten.
+    waits: whether the change is made only when the next run begins."""
+
+    events: int
+    left_out: int = 0
+    waits: bool = False
 
 
 def over_catalogue(dataset: Dataset, catalogue: Catalogue, drop_unknown: bool = False) -> Dataset:
@@ -50,84 +53,86 @@ def over_catalogue(dataset: Dataset, catalogue: Catalogue, drop_unknown: bool = 
     return Dataset(dataset.name, events, catalogue, kept.user_attributes, kept.event_attributes)
 
 
-def ingest(store: TenantStore, new: Dataset, drop_unknown: bool = False) -> int:
-    """Append rows, all or none of them; how many are new. Rows that are there already are passed over.
+def ingest(store: TenantStore, new: Dataset, drop_unknown: bool = False, readmit: Sequence[str] = ()) -> Change:
+    """Append rows, all or none of them. Rows that are there already are passed over.
 
-    Raises ConfigError while the tenant is up, DataError for items that the catalogue does not have.
+    Rows of users who were forgotten are left out, but for those in `readmit`. Raises DataError for items that the
+    catalogue does not have, UnknownUser for a user in `readmit` who was not forgotten.
     """
-    check_down(store)
-    old = store.dataset()
-    joined = _joined(old, over_catalogue(new, old.catalogue, drop_unknown))
-    added = joined.num_events - old.num_events
-    if added:
-        _replace(store, joined)
-    return added
+    forgotten = Forgotten(store.folder)
+    with changing(store) as old:
+        welcome, left_out = forgotten.without(new, readmit)
+        joined = old if welcome is None else _joined(old, over_catalogue(welcome, old.catalogue, drop_unknown))
+        added = joined.num_events - old.num_events
+        if added:
+            stage(store, joined)
+        forgotten.readmit(readmit)
+    return Change(added, left_out, bool(added) and not _settled(store))
 
 
-def forget(store: TenantStore, user: str) -> int:
-    """Remove every row of a user, and what was computed from them; how many rows there were.
+def forget(store: TenantStore, user: str, again: bool = False) -> Change:
+    """Remove every row of a user, and what was computed from them; they do not come back with rows that are ingested.
 
-    Raises UnknownUser if there is no such user, ConfigError while the tenant is up or if it is the only one.
+    again: a user who was forgotten before may be given. Raises UnknownUser if there is no such user, ConfigError if it
+    is the only one.
     """
+    with changing(store) as old:
+        if user not in old.interactions.user_ids:
+            if again and user in Forgotten(store.folder):
+                return Change(0)
+            raise UnknownUser(f"There is no user {user!r} at '{store.name}'; ids are compared letter by letter.")
+        position = old.interactions.user_ids.index(user)
+        if old.num_users == 1:
+            raise ConfigError(f"{user!r} is the only user of '{store.name}'; remove the tenant's folder instead.")
+        Forgotten(store.folder).add(user)  # first: whatever happens then, the rows do not come back unasked
+        stage(store, old.select_users(np.arange(old.num_users) != position))
+    return Change(int((old.interactions.users == position).sum()), waits=not _settled(store))
+
+
+def exchange_rows(store: TenantStore, rows: Dataset) -> None:
+    """Put other rows in the place of all there are. Raises ConfigError while the tenant is up."""
     check_down(store)
-    old = store.dataset()
-    if user not in old.interactions.user_ids:
-        raise UnknownUser(f"There is no user {user!r} at '{store.name}'; ids are compared letter by letter.")
-    position = old.interactions.user_ids.index(user)
-    if old.num_users == 1:
-        raise ConfigError(f"{user!r} is the only user of '{store.name}'; remove the tenant's folder instead.")
-    rows = int((old.interactions.users == position).sum())
-    _replace(store, old.select_users(np.arange(old.num_users) != position))
-    return rows
+    with changing(store):
+        stage(store, rows)
+    take_in(store)
 
 
 def open_again(store: TenantStore) -> None:
-    """Let a new run choose on validation and read the test again. Raises ConfigError while the tenant is up."""
+    """Let a new run choose on validation and read the test again, from rows that waited, too. Raises ConfigError while
+    the tenant is up."""
     check_down(store)
+    take_in(store)
     remove_computed(store.folder)
-
-
-def _replace(store: TenantStore, rows: Dataset) -> None:
-    """First what was computed goes: a crash in between leaves old rows with nothing computed from them."""
-    remove_computed(store.folder)
-    rows.write(store.folder / ROWS, overwrite=True)
-
-
-def remove_computed(folder: Path) -> None:
-    """Take away what was computed from a tenant's rows. Rows, keys, policies, the ledger and logs stay."""
-    for path in folder.iterdir():
-        if path.name in STAYS:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    for state in (folder / "secagg").glob("run-*.state"):
-        state.unlink()
 
 
 def check_down(store: TenantStore) -> None:
     """Raises ConfigError while the tenant is up."""
     if is_up(store.folder):
-        raise ConfigError(f"'{store.name}' is up; stop it with `fedrec tenant down` before its rows change.")
+        raise ConfigError(f"'{store.name}' is up; stop it with `fedrec tenant down` first.")
+
+
+def _settled(store: TenantStore) -> bool:
+    """Take in what waits if no run can be under way; whether that was so."""
+    if is_up(store.folder):
+        return False
+    take_in(store)
+    return True
 
 
 def _joined(old: Dataset, new: Dataset) -> Dataset:
     """Both, in this order; new rows that repeat a user, item and time are left out."""
-    a, b = old.interactions, new.interactions
-    users = tuple(dict.fromkeys((*a.user_ids, *b.user_ids)))
-    code = {user: position for position, user in enumerate(users)}
-    renamed = np.array([code[user] for user in b.user_ids], dtype=np.int64)[b.users]
-    known = set(zip(a.users.tolist(), a.items.tolist(), a.times.tolist(), strict=True))
-    rows = zip(renamed.tolist(), b.items.tolist(), b.times.tolist(), strict=True)
-    fresh = np.array([row not in known for row in rows], dtype=np.bool_)
-    present = np.unique(np.concatenate([a.users, renamed[fresh]]))
     if old.user_attributes or old.event_attributes:
         raise DataError(
             "the rows have attributes of users or events, which appended rows would lack",
             cure="make the tenant anew from all rows",
             source=old.name,
         )
+    a, b = old.interactions, new.interactions
+    users = tuple(dict.fromkeys((*a.user_ids, *b.user_ids)))
+    code = {user: position for position, user in enumerate(users)}
+    renamed = np.array([code[user] for user in b.user_ids], dtype=np.int64)[b.users]
+    fresh = _new(np.stack([a.users, a.items, a.times]), np.stack([renamed, b.items, b.times]))
+    present = np.unique(np.concatenate([a.users, renamed[fresh]]))
     events = Interactions(
         tuple(users[user] for user in present),
         a.item_ids,
@@ -137,3 +142,14 @@ def _joined(old: Dataset, new: Dataset) -> Dataset:
         np.concatenate([a.weights, b.weights[fresh]]),
     )
     return Dataset(old.name, events, old.catalogue)
+
+
+def _new(known: IntArray, rows: IntArray) -> BoolArray:
+    """(num_rows,) which columns of `rows` (3, num_rows) are not among those of `known` (3, num_known)."""
+    both = np.concatenate([known, rows], axis=1)
+    order = np.lexsort(both)  # stable: of equal columns a known one comes first
+    first = np.concatenate([[True], (both[:, order[1:]] != both[:, order[:-1]]).any(axis=0)])
+    group = np.cumsum(first) - 1
+    is_new = np.empty(both.shape[1], dtype=np.bool_)
+    is_new[order] = order[first][group] >= known.shape[1]
+    return is_new[known.shape[1] :]

@@ -9,16 +9,17 @@ only its owner can open, and runs `tenant/clientapp.py` and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import signal
 import socket
 import sys
-import traceback
 from pathlib import Path
 
 from fedrec.client import app as client
+from fedrec.deploy import logs
 from fedrec.deploy.tenant import clientapp
 from fedrec.deploy.tenant.handover import SOCKET
 
@@ -76,16 +77,14 @@ def _work(arguments: list[str]) -> None:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:  # a fork must never return into the loop that made it
-        traceback.print_exc()
+        log.exception("failed unexpectedly")
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # a full disk takes no logs, and the fork ends all the same
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
 
 
 if __name__ == "__main__":
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logging.getLogger("fedrec").addHandler(handler)  # not the root: Flower logs each of its requests
-    logging.getLogger("fedrec").setLevel(logging.INFO)
+    logs.configure(reads_rows=True)
     serve(Path(sys.argv[1]))

@@ -65,7 +65,8 @@ class _FoldIn(nn.Module):
         """argmin_u sum_i c_i (gain - u . v_i)^2 + l2 |u|^2 of each user."""
         weighted = vectors * counts[..., None]
         matrices = weighted.transpose(1, 2) @ vectors + self.l2 * torch.eye(vectors.shape[-1])
-        solved: Tensor = torch.linalg.solve(matrices, self.gain * weighted.sum(1))
+        # no error for a system that has no solution: that user alone gets no numbers
+        solved: Tensor = torch.linalg.solve_ex(matrices, self.gain * weighted.sum(1)).result
         return solved
 
 

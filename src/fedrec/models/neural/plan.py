@@ -11,6 +11,8 @@ from fedrec.models.losses import LOSSES
 
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "linear")
+MOST_NEGATIVES = 1 << 16
+"""For each user: a server that asks for more would see from a failure that somebody was drawn."""
 
 
 def scheduled(schedule: str, done: float) -> float:
@@ -65,6 +67,7 @@ class LocalTraining:
         validate.one_of("schedule", self.schedule, SCHEDULES)
         for name in ("negatives", "epochs", "batch_size", "max_users"):
             validate.whole(name, getattr(self, name))
+        validate.within("negatives", self.negatives, 1, MOST_NEGATIVES)
         for name in ("steps", "patience"):
             validate.optional_whole(name, getattr(self, name))
         validate.whole("warmup_steps", self.warmup_steps, at_least=0)

@@ -9,10 +9,11 @@ from fedrec.models.statistics.field_relevance import FieldRelevance
 from fedrec.models.statistics.gram_product import GramProduct
 from fedrec.models.statistics.item_counts import ItemCounts
 from fedrec.models.statistics.item_gram import ItemGram
+from fedrec.models.statistics.period_shares import PeriodShares
 from fedrec.models.statistics.transitions import Transitions
 
 ContentStatistic = ContentMoments | ContentProfiles | FieldRelevance
-AnyStatistic = AlsSweep | GramProduct | ItemCounts | ItemGram | Transitions | ContentStatistic
+AnyStatistic = AlsSweep | GramProduct | ItemCounts | ItemGram | PeriodShares | Transitions | ContentStatistic
 
 CONTENT = "content"
 OVER_CONTENT: dict[str, type[ContentStatistic]] = {
@@ -21,7 +22,7 @@ OVER_CONTENT: dict[str, type[ContentStatistic]] = {
 """Those whose array `CONTENT` does not travel: each client makes it from its own catalogue, by the same encoder."""
 
 STATISTICS: dict[str, type[AnyStatistic]] = {
-    kind.name: kind for kind in (ItemCounts, ItemGram, Transitions, GramProduct, AlsSweep)
+    kind.name: kind for kind in (ItemCounts, ItemGram, Transitions, GramProduct, AlsSweep, PeriodShares)
 } | OVER_CONTENT
 """Name on the wire -> class."""
 
@@ -37,5 +38,6 @@ __all__ = [
     "GramProduct",
     "ItemCounts",
     "ItemGram",
+    "PeriodShares",
     "Transitions",
 ]

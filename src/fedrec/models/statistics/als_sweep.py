@@ -13,22 +13,24 @@ from fedrec.contribution import Block, Contribution, Float64Array, Layout
 from fedrec.data.histories import CsrMatrix, Histories
 from fedrec.models import triangle, validate
 from fedrec.models.distinct import newest_distinct
-from fedrec.models.normal_equations import fold_in, outer_sums
+from fedrec.models.normal_equations import fold_in_parts, outer_sums
 from fedrec.models.protocols import AnyArray, Params
 from fedrec.models.statistics import parts, wire
 
 ITEMS_AT_A_TIME = 256
+LEAST, MOST = 1e-9, 1e9
+"""Of the hyper-parameters: with others, and made-up factors, an overflow would tell who has an item."""
 
 
 @dataclass(frozen=True, eq=False)
 class AlsSweep:
     """Sums over users of what their vectors u add to the normal equations of the items.
 
-    Each user is folded in from its own items, given `item_factors` (num_items, d), and its vector is clipped
-    to the norm `clip_norm`. Blocks: `outer` (num_items, d (d + 1) / 2), for each item the upper triangle of
-    sum u u^T over the users who have it; `linear` (num_items, d), sum u over the same; `everyone` (d (d + 1)
-    / 2), sum u u^T over all users. The triangle of u u^T has an L2 norm of at most |u|^2; a user touches at
-    most `max_items_per_user` items.
+    Each user is folded in from its own items, given `item_factors` (num_items, d), and its vector is clipped to the
+    norm `clip_norm`. An event of weight w, of those that fade, is w of an event and 1 - w of none. Blocks: `outer`
+    (num_items, d (d + 1) / 2), for each item the upper triangle of sum u u^T over the users who have it; `linear`
+    (num_items, d), sum u over the same; `everyone` (d (d + 1) / 2), sum u u^T over all users. The triangle of u u^T has
+    an L2 norm of at most |u|^2; a user touches at most `max_items_per_user` items.
     """
 
     name: ClassVar[str] = "als_sweep"
@@ -42,7 +44,7 @@ class AlsSweep:
         parts.check_factors("item_factors", self.item_factors)
         parts.check_catalogue(len(self.item_factors), self.max_items_per_user)
         for name in ("l2", "alpha", "clip_norm"):
-            validate.positive(name, getattr(self, name))
+            validate.within(name, getattr(self, name), LEAST, MOST)
 
     @property
     def key(self) -> str:
@@ -67,8 +69,8 @@ class AlsSweep:
     def contribute(self, histories: Histories) -> Contribution:
         """See `Statistic.contribute`."""
         parts.check_histories(histories, len(self.item_factors))
-        matrix = newest_distinct(histories, self.max_items_per_user).binary()
-        users = clipped(fold_in(matrix, self.item_factors, self.alpha, self.l2), self.clip_norm)
+        matrix = parts.root_matrix(newest_distinct(histories, self.max_items_per_user)).power(2)
+        users = clipped(fold_in_parts(matrix, self.item_factors, self.alpha, self.l2), self.clip_norm)
         by_item = matrix.T.tocsr()
         values = {
             "outer": _outer_triangles(by_item, users),
@@ -88,9 +90,11 @@ class AlsSweep:
 
 
 def clipped(vectors: Float64Array, clip_norm: float) -> Float64Array:
-    """Vectors (n, d), each shrunk to a norm of at most `clip_norm`."""
+    """Vectors (n, d), each shrunk to a norm of at most `clip_norm`; 0 for one that is infinite or no number."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    shrunk: Float64Array = vectors * (clip_norm / np.maximum(norms, clip_norm))
+    finite = np.isfinite(norms)
+    scale = clip_norm / np.where(finite, np.maximum(norms, clip_norm), 1.0)
+    shrunk: Float64Array = np.where(finite, vectors, 0.0) * scale
     return shrunk
 
 

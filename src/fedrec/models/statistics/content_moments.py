@@ -25,7 +25,7 @@ class ContentMoments:
     g is the item's content vector with the lengths of its fields behind it, so that the sum holds the second moments of
     the content, its means (in the columns of the lengths) and how much of each field is known (on the diagonal). Both
     halves of g are at most 1 long, so g g^T / 2 and any mean of such have an L2 norm of at most 1, however many items a
-    user has.
+    user has. Of events that fade, each counts in the mean with its weight, at most 1.
 
     content: (num_items, d) unit vectors, which each client makes from its own catalogue; longer ones are shortened.
     widths: (num_fields,) coordinates of each field.
@@ -59,6 +59,7 @@ class ContentMoments:
         parts.check_histories(histories, len(self.content))
         kept = newest_distinct(histories, self.max_items_per_user)
         share = np.repeat(1.0 / np.maximum(kept.lengths, 1), kept.lengths)
+        share = share if kept.roots is None else share * kept.roots**2
         weights = np.bincount(kept.items, share, minlength=len(self.content))
         used = np.flatnonzero(weights)
         rows = with_lengths(parts.shortened(self.content[used]), self.widths)

@@ -30,7 +30,7 @@ class FieldRelevance:
     `asked`: users whose newest item and some older one are known in the field. `ahead`: over the same users, the share
     of other items that are less like the user's older items in this field than the newest one is; ties count half, so
     that 1/2 of `asked` is chance. `spread`: over the same users, one minus the squared length of the mean of the field
-    over their older items: 0 if all are alike in it.
+    over their older items: 0 if all are alike in it. Where events fade, a user counts with the weight of its newest.
 
     content: (num_items, d), which each client makes from its own catalogue. widths: (num_fields,).
     """
@@ -105,7 +105,9 @@ def _users(units: Float64Array, known: NDArray[np.bool_], histories: Histories) 
     less = ((like < own - TIE) + 0.5 * (np.abs(like - own) <= TIE)) * others
     ahead = less.sum(axis=1) / np.maximum(others.sum(axis=1), 1.0)
     spread = 1.0 - np.minimum((profiles**2).sum(axis=1), 1.0)
-    return np.array([asked.sum(), ahead[asked].sum(), spread[asked].sum()])
+    left = np.ones(len(newest)) if histories.roots is None else histories.roots[histories.indptr[1:] - 1] ** 2
+    left = left[asked]
+    return np.array([left.sum(), (left * ahead[asked]).sum(), (left * spread[asked]).sum()])
 
 
 def _means(matrix: CsrMatrix, units: Float64Array) -> Float64Array:

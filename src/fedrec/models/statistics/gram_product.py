@@ -23,7 +23,7 @@ class GramProduct:
 
     A user with the m items of the 0/1 vector x adds x (x^T Q). Its L2 norm is |x| |x^T Q| <= m |Q|_2, and
     also at most sqrt(m) times the sum of the m largest row norms of Q; a coordinate is at most sqrt(m) times
-    the largest column norm.
+    the largest column norm. All of that holds for entries of x below 1, too: the roots of what events weigh that fade.
     """
 
     name: ClassVar[str] = "gram_product"
@@ -48,7 +48,7 @@ class GramProduct:
     def contribute(self, histories: Histories) -> Contribution:
         """See `Statistic.contribute`."""
         parts.check_histories(histories, len(self.basis))
-        matrix = newest_distinct(histories, self.max_items_per_user).binary()
+        matrix = parts.root_matrix(newest_distinct(histories, self.max_items_per_user))
         return Contribution(self.layout(), {"product": matrix.T @ (matrix @ self.basis)}, histories.num_users)
 
     def to_wire(self) -> tuple[Params, dict[str, AnyArray]]:

@@ -26,32 +26,36 @@ class ItemGram:
 
     A user with m distinct items adds m (m + 1) / 2 ones, so its L2 norm is at most the square root of that at
     m = `max_items_per_user`. The diagonal holds the item counts. unit_norm: its ones are scaled to an L2 norm of 1.
+    weighed: of events that fade, X holds the roots of their weights; no entry is above 1, so the bounds are the same.
     """
 
     name: ClassVar[str] = "item_gram"
     num_items: int
     max_items_per_user: int
     unit_norm: bool = False
+    weighed: bool = False
 
     def __post_init__(self) -> None:
         parts.check_catalogue(self.num_items, self.max_items_per_user)
         validate.boolean("unit_norm", self.unit_norm)
+        validate.boolean("weighed", self.weighed)
 
     @property
     def key(self) -> str:
         """See `Statistic.key`."""
-        return f"{self.name}/{self.num_items}/{self.max_items_per_user}/{self.unit_norm}"
+        return f"{self.name}/{self.num_items}/{self.max_items_per_user}/{self.unit_norm}/{self.weighed}"
 
     def layout(self) -> Layout:
         """See `Statistic.layout`."""
         most = triangle.size(min(self.max_items_per_user, self.num_items))
-        norm, step = (1.0, parts.UNIT_RESOLUTION) if self.unit_norm else (math.sqrt(most), 1.0)
+        norm, step = 1.0 if self.unit_norm else math.sqrt(most), parts.grid(self.unit_norm, self.weighed)
         return Layout((Block("gram", (triangle.size(self.num_items),), norm, 1.0, step, most, exact=True),))
 
     def contribute(self, histories: Histories) -> Contribution:
         """See `Statistic.contribute`."""
         parts.check_histories(histories, self.num_items)
-        matrix = newest_distinct(histories, self.max_items_per_user).binary()
+        parts.check_grid(histories, self.weighed)
+        matrix = parts.root_matrix(newest_distinct(histories, self.max_items_per_user))
         counts = np.diff(matrix.indptr)
         weights = parts.unit_weights(counts * (counts + 1) // 2) if self.unit_norm else None
         return Contribution(self.layout(), {"gram": upper_gram(matrix, weights)}, histories.num_users)

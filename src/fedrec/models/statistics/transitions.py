@@ -23,36 +23,41 @@ class Transitions:
     column's.
 
     Each distinct pair of consecutive items counts once per user, and only the newest `max_items_per_user` of
-    them, so one user adds at most so many ones. unit_norm: its ones are scaled to an L2 norm of 1.
+    them, so one user adds at most so many ones. unit_norm: its ones are scaled to an L2 norm of 1. weighed: of events
+    that fade, a pair adds what its later one weighs, at most 1.
     """
 
     name: ClassVar[str] = "transitions"
     num_items: int
     max_items_per_user: int
     unit_norm: bool = False
+    weighed: bool = False
 
     def __post_init__(self) -> None:
         parts.check_catalogue(self.num_items, self.max_items_per_user)
         validate.boolean("unit_norm", self.unit_norm)
+        validate.boolean("weighed", self.weighed)
 
     @property
     def key(self) -> str:
         """See `Statistic.key`."""
-        return f"{self.name}/{self.num_items}/{self.max_items_per_user}/{self.unit_norm}"
+        return f"{self.name}/{self.num_items}/{self.max_items_per_user}/{self.unit_norm}/{self.weighed}"
 
     def layout(self) -> Layout:
         """See `Statistic.layout`."""
         most = min(self.max_items_per_user, self.num_items**2)
         shape = (self.num_items, self.num_items)
-        norm, step = (1.0, parts.UNIT_RESOLUTION) if self.unit_norm else (math.sqrt(most), 1.0)
+        norm, step = 1.0 if self.unit_norm else math.sqrt(most), parts.grid(self.unit_norm, self.weighed)
         return Layout((Block("transitions", shape, norm, 1.0, step, most, exact=True),))
 
     def contribute(self, histories: Histories) -> Contribution:
         """See `Statistic.contribute`."""
         parts.check_histories(histories, self.num_items)
+        parts.check_grid(histories, self.weighed)
         pairs = newest_distinct(consecutive_pairs(histories), self.max_items_per_user)
-        weights = parts.unit_weights(pairs.lengths)[pairs.rows] if self.unit_norm else None
-        counts = np.bincount(pairs.items, weights, minlength=self.num_items**2).astype(np.float64)
+        counts = np.bincount(
+            pairs.items, parts.event_weights(pairs, self.unit_norm), minlength=self.num_items**2
+        ).astype(np.float64)
         values = {"transitions": counts.reshape(self.num_items, self.num_items)}
         return Contribution(self.layout(), values, histories.num_users)
 
@@ -67,9 +72,11 @@ class Transitions:
 
 
 def consecutive_pairs(histories: Histories) -> Histories:
-    """Each user's steps in order, a step from item i to item j being the position i * num_items + j."""
+    """Each user's steps in order, a step from item i to item j being the position i * num_items + j. A step is made,
+    and fades, with the later event."""
     has_next = histories.ages > 0
     codes = histories.items[:-1] * histories.num_items + histories.items[1:]
+    roots = None if histories.roots is None else histories.roots[1:][has_next[:-1]]
     lengths = np.maximum(histories.lengths - 1, 0)
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Histories(indptr, codes[has_next[:-1]], histories.num_items**2)
+    return Histories(indptr, codes[has_next[:-1]], histories.num_items**2, roots=roots)

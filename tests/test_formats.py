@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedrec.simulations.report import formats
+from fedrec import formats
 
 
 @pytest.mark.parametrize(
