@@ -23,7 +23,7 @@ def sure_edge(std: float, order: int) -> float:
     """What noise alone passes less than once in 1,000: its largest eigenvalue is off the edge by a share of
     order^(-2/3) / 2 times a Tracy-Widom variable, which is below 3.3 as often (Tracy, Widom, Commun. Math. Phys. 1996).
     """
-    return edge(std, order) * (1 + 1.65 * order ** (-2 / 3))
+    return edge(std, order) * (1.0 + 1.65 * math.pow(order, -2 / 3))
 
 
 def clear(values: Float64Array, std: float) -> Float64Array:
