@@ -27,6 +27,8 @@ from fedrec.privacy.secagg.policy import Policy
 from fedrec.privacy.secagg.roster import Roster
 
 FOLDER, IDENTITY, ROSTER, POLICY = "secagg", "identity.key", "roster.txt", "policy.toml"
+KEPT_RUNS = 16
+"""Whose rounds in flight are kept. A tenant that has lost a run's state begins it anew, with other masks."""
 
 
 def create_identity(store: Path) -> bytes:
@@ -72,8 +74,18 @@ def open_party(context: Context, run: bytes) -> Party | None:
 
 
 def open_state(context: Context, run: bytes) -> FileState:
-    """The file of the tenant's rounds in flight."""
-    return FileState(open_store(context).folder / FOLDER / f"run-{run.hex()}.state")
+    """The file of the tenant's rounds in flight. Those of runs long past, which hold secrets, are removed."""
+    folder = open_store(context).folder / FOLDER
+    for path in sorted(folder.glob("run-*.state"), key=_written)[:-KEPT_RUNS]:
+        path.unlink(missing_ok=True)
+    return FileState(folder / f"run-{run.hex()}.state")
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def read_policy(path: Path) -> Policy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import subprocess
@@ -11,7 +12,7 @@ import time
 import pytest
 from flwr.app import Context, RecordDict
 
-from fedrec.client.party import create_identity, open_party, pin_roster, read_policy
+from fedrec.client.party import create_identity, open_party, open_state, pin_roster, read_policy
 from fedrec.client.secure import FileState
 from fedrec.client.store import create_store, open_store
 from fedrec.errors import ConfigError
@@ -115,6 +116,17 @@ def test_rows_that_were_made_anew_are_read_anew(tmp_path):
     assert first.dataset().num_users == 3
     shutil.rmtree(tmp_path / "t")
     assert create_store(tmp_path / "t", rows_of({"zoe": "abc"})).dataset().num_users == 1
+
+
+def test_secrets_of_runs_long_past_are_removed(store):
+    create_identity(store.folder)
+    for number in range(20):
+        path = store.folder / "secagg" / f"run-{number:02x}.state"
+        path.write_bytes(b"secret")
+        os.utime(path, (number, number))
+    assert open_state(context_of(store=str(store.folder)), bytes([19])).read() == b"secret"
+    left = {path.name for path in (store.folder / "secagg").glob("run-*.state")}
+    assert left == {f"run-{number:02x}.state" for number in range(4, 20)}
 
 
 SECOND = """
