@@ -6,18 +6,23 @@ waits are long, since a busy machine takes its time to start a dozen Python proc
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from fedrec.deploy.flower import executable
 from fedrec.deploy.platform.folder import Platform
-from fedrec.deploy.supervisor import is_up, stop
-from fedrec.deploy.tenant.node import free_port
+from fedrec.deploy.supervisor import PLAN, RUN, Program, is_up, stop
+from fedrec.deploy.tenant.folder import Tenant
+from fedrec.deploy.tenant.node import free_port, programs
+from fedrec.files import write_text
 from tests.deploy.market import fedrec, new_tenant, write_catalogue
 
 PATIENCE_S = 600.0
@@ -48,6 +53,15 @@ class Market:
             command = (executable("fedrec"), side, "up", str(folder))
             self.started.append(subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL))
         wait_until(lambda: is_up(folder), f"{folder.name} to be up")
+
+    def up_changed(self, tenant: Path, change: Callable[[Program], Program]) -> None:
+        """As `fedrec tenant up`, with other programs."""
+        changed = [asdict(change(program)) for program in programs(Tenant(tenant))]
+        write_text(tenant / RUN / PLAN, json.dumps(changed))
+        with (self.folder / f"{tenant.name}.log").open("ab") as log:
+            command = (sys.executable, "-m", "fedrec.deploy.supervisor", str(tenant / RUN / PLAN))
+            self.started.append(subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL))
+        wait_until(lambda: is_up(tenant), f"{tenant.name} to be up")
 
     def join(self) -> None:
         """Let all tenants in, and have them join."""
@@ -80,14 +94,17 @@ def running(folder: Path, tenants: int = 3, *options: str) -> Iterator[Market]:
 
 
 @contextmanager
-def started(market: Market) -> Iterator[Market]:
-    """The same for a market whose tenants have their rows."""
+def started(market: Market, change: Callable[[Program], Program] | None = None) -> Iterator[Market]:
+    """The same for a market whose tenants have their rows. change: of the programs that tenants run."""
     try:
         market.up("platform", market.platform.folder)
         wait_until(lambda: reachable(market.platform), "the SuperLink")
         market.join()
         for tenant in market.tenants:
-            market.up("tenant", tenant)
+            if change is None:
+                market.up("tenant", tenant)
+            else:
+                market.up_changed(tenant, change)
         yield market
     finally:
         market.end()

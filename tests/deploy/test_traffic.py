@@ -9,12 +9,11 @@ probability below 2^25 x (63 / 2^62 + 621 / 2^50) < 2 x 10^-5. What tenants say 
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +28,9 @@ from fedrec.deploy.flower import executable, settings
 from fedrec.deploy.platform.folder import CA, CA_KEY
 from fedrec.deploy.platform.folder import CONFIG as PLATFORM
 from fedrec.deploy.platform.runs import Run, existing_run
-from fedrec.deploy.supervisor import PLAN, RUN, Program, inherited, is_up
+from fedrec.deploy.supervisor import Program, inherited
 from fedrec.deploy.tenant.folder import NODE_KEY, Tenant
-from fedrec.deploy.tenant.node import free_port, programs
+from fedrec.deploy.tenant.node import free_port
 from fedrec.errors import RoundFailed
 from fedrec.messages import WORDS
 from fedrec.server.run import run as run_in_process
@@ -89,13 +88,8 @@ def skewed_program(program: Program, seconds: float) -> Program:
 
 def up_skewed(market: Market, folder: Path) -> None:
     """As `fedrec tenant up`, on a machine whose clock is wrong."""
-    warm, node = programs(Tenant(folder))
-    wrong = [skewed_program(warm, AHEAD_S), skewed_program(node, BEHIND_S)]
-    (folder / RUN / PLAN).write_text(json.dumps([asdict(program) for program in wrong]))
-    supervisor = (sys.executable, "-m", "fedrec.deploy.supervisor", str(folder / RUN / PLAN))
-    with (market.folder / f"{folder.name}.log").open("ab") as log:
-        market.started.append(subprocess.Popen(supervisor, stdout=log, stderr=log, stdin=subprocess.DEVNULL))
-    wait_until(lambda: is_up(folder), f"{folder.name} to be up")
+    wrong = {"warm": AHEAD_S, "supernode": BEHIND_S}
+    market.up_changed(folder, lambda program: skewed_program(program, wrong[program.name]))
 
 
 @pytest.fixture(scope="module")
