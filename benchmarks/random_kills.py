@@ -68,7 +68,7 @@ class Size:
     pause_s: tuple[float, float]
 
 
-FULL = Size(20, 8, 8, 60, (10.0, 20.0))
+FULL = Size(20, 8, 8, 60, (25.0, 40.0))
 QUICK = Size(6, 3, 1, 35, (60.0, 90.0))
 
 

@@ -42,5 +42,5 @@ class Decay:
     def weighed(self, histories: Histories) -> Histories:
         """The same events with their weights. Raises DataError if nobody knows when they were."""
         if histories.times is None:
-            raise DataError("events without times cannot fade", cure="leave data.half_life_days out")
+            raise DataError("events without times cannot fade", cure="leave freshness.half_life_days out")
         return replace(histories, roots=self.roots(histories.times))
