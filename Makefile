@@ -17,8 +17,9 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
+# What fails is tried once more by itself: two markets of processes on two cores can run out of patience.
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow || $(BIN)/python -m pytest -q -m slow --last-failed
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
