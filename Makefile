@@ -1,4 +1,4 @@
-# Two commands: `make demo` and `make test`. Each sets up what it needs.
+# `make demo`, `make test` and `make test-slow`: each sets up what it needs. `.ci/run` runs both tests.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

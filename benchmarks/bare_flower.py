@@ -12,52 +12,36 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
+from fedrec.deploy.bundle import Project, write_app
 from fedrec.deploy.flower import QUIET, Flower, executable
+from fedrec.deploy.platform.runs import wait_for_nodes
 from fedrec.deploy.supervisor import inherited
 from fedrec.deploy.tenant.node import free_port
 from fedrec.errors import FedrecError
 
 PATIENCE_S = 600.0
 WORDS = 1_000
-PYPROJECT = """
-[build-system]
-requires = ["setuptools>=77"]
-build-backend = "setuptools.build_meta"
-[project]
-name = "bare"
-version = "1.0.0"
-license = { file = "LICENSE" }
-requires-python = ">=3.11"
-dependencies = ["flwr>=1.41,<1.43"]
-[tool.flwr.app]
-publisher = "benchmark"
-fab-format-version = 1
-flwr-version-target = "1.41.0"
-fab-include = ["bare/*.py", "LICENSE"]
-[tool.flwr.app.components]
-serverapp = "bare.app:server"
-clientapp = "bare.app:client"
-[tool.flwr.app.config]
-out = ""
-exchanges = "1"
-words = "1"
+PROJECT = Project("bare", "bare", "1.0.0", "Flower alone", ("out", "exchanges", "words"))
+CLIENT = """
+from flwr.app import Message
+from flwr.clientapp import ClientApp
+
+app = ClientApp()
+
+@app.train()
+def on_train(message, context):
+    return Message(message.content, reply_to=message)
 """
-APP = """
+SERVER = """
 import json, time
 from pathlib import Path
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, RecordDict
-from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
-client = ClientApp()
-server = ServerApp()
+app = ServerApp()
 
-@client.train()
-def on_train(message, context):
-    return Message(message.content, reply_to=message)
-
-@server.main()
+@app.main()
 def main(grid, context):
     config, seconds = context.run_config, []
     content = RecordDict({"words": ArrayRecord({"words": Array(np.zeros(int(config["words"]), np.uint32))})})
@@ -81,7 +65,7 @@ def exchange_seconds(flower: Flower, tenants: Sequence[Path], folder: Path, exch
     with ExitStack() as running:
         for tenant in tenants:
             running.enter_context(_supernode(tenant, folder))
-        _wait_for_nodes(flower, len(tenants))
+        wait_for_nodes(flower, len(tenants), PATIENCE_S)
         out = folder / "bare.json"
         settings = {"out": str(out), "exchanges": str(exchanges), "words": str(WORDS)}
         run = flower.start(_app(folder / "bare"), settings)
@@ -125,18 +109,5 @@ def _end_group(group: int) -> None:
         return
 
 
-def _wait_for_nodes(flower: Flower, least: int) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while sum(status == "online" for status in flower.nodes().values()) < least:
-        if time.monotonic() > deadline:
-            raise FedrecError(f"{least} bare nodes were not online after {PATIENCE_S:g} s.")
-        time.sleep(2)
-
-
 def _app(folder: Path) -> Path:
-    (folder / "bare").mkdir(parents=True)
-    (folder / "pyproject.toml").write_text(PYPROJECT)
-    (folder / "LICENSE").write_text("Apache-2.0\n")
-    (folder / "bare" / "__init__.py").touch()
-    (folder / "bare" / "app.py").write_text(APP)
-    return folder
+    return write_app(folder, PROJECT, {"bare/__init__.py": "", "bare/client.py": CLIENT, "bare/server.py": SERVER})

@@ -53,7 +53,8 @@ def rows(settings: Settings) -> Iterator[Row]:
     yield _mean(f"{where}: {METRIC} of what serves a tenant, against its best alone", served, alone, arms, bar=0.0)
     gains = _gains(served, alone)
     name = measured[int(np.argmin(gains))].name
-    yield Row(f"{where}: the same, worst tenant", min(gains), "%", at_least(-1.0), note=name)
+    worst = f"{where}: what serves a tenant, against its best alone, worst tenant"
+    yield Row(worst, min(gains), "%", at_least(-1.0), note=name)
     yield _mean(f"{where}: {METRIC} of a fusion of what each makes alone, against its best alone", unaided, alone)
 
 

@@ -17,25 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.benchmark import Benchmark, Settings
-from benchmarks.federation import exchange_over, scratch
+from benchmarks.federation import scratch
 from benchmarks.figures import Bar, Row, at_least, at_most
-from fedrec.client.guard import FOLDER
+from benchmarks.private_federation import DELTA, FLOOR, METRIC, PrivateFederation, spent_of
 from fedrec.client.ledger import Entry, Ledger, create_ledger
 from fedrec.config import Config, parse
-from fedrec.content.features import catalogue_features
 from fedrec.data import fetch
 from fedrec.errors import Refusal
-from fedrec.messages import ModelSpec
-from fedrec.models import ClosedForm
 from fedrec.privacy.accountant import epsilon_of
 from fedrec.privacy.mechanisms import Gaussian
-from fedrec.server.choosing import candidates_of
-from fedrec.server.fitting import fit_federated
-from fedrec.server.private_run import bounded, plan_privacy
-from fedrec.server.scoring import score_arm
 
-DELTA, METRIC = 1e-5, "NDCG@10"
-PERSONAL, FLOOR = "content_pca", "popularity"
+PERSONAL = "content_pca"
 FEWEST_OF = {"ml-1m": 10, "ml-100k": 5}
 SPLITS = {"ml-1m": {"split": "by_user_attribute", "attribute": "zip", "prefix": 1}, "ml-100k": {"split": "iid", "n": 5}}
 USERS = {"ml-1m": 6040, "ml-100k": 943}
@@ -81,18 +73,9 @@ def measure(dataset: str, epsilon: float, repetition: int) -> Measured:
     """One federation, from empty ledgers to spent ones."""
     config, rows = _config(dataset, epsilon, repetition), fetch(dataset)
     with scratch() as folder:
-        exchange = exchange_over(config, rows, folder)
-        items = catalogue_features(rows.catalogue)
-        options = {model.name: candidates_of(model) for model in bounded(config, config.models)}
-        plan_privacy(exchange, items, options)
-        chosen = {name: several[0] for name, several in options.items()}
-        closed = {name: c.algorithm for name, c in chosen.items() if isinstance(c.algorithm, ClosedForm)}
-        weights = fit_federated(exchange, closed, items, "final")
-        models = {name: (candidate, weights[name]) for name, candidate in chosen.items()}
-        specs = [ModelSpec(label=name, name=name, candidates=(c.params,)) for name, c in chosen.items()]
-        scores = score_arm(exchange, "federated", specs, models, weights[FLOOR]["popularity"], "final")
-        found = {name: float(summary["all"][METRIC]["mean"] or 0.0) for name, summary in scores.items()}
-        return Measured(found[PERSONAL], found[FLOOR], max(map(_spent, sorted((folder / "tenants").iterdir()))))
+        federation = PrivateFederation.fitted(config, rows, folder)
+        found = federation.metrics()
+        return Measured(found[PERSONAL], found[FLOOR], federation.spent())
 
 
 def _config(dataset: str, epsilon: float, repetition: int) -> Config:
@@ -108,11 +91,6 @@ def _config(dataset: str, epsilon: float, repetition: int) -> Config:
         },
         "benchmark dp-statistics",
     )
-
-
-def _spent(tenant: Path) -> float:
-    entries = Ledger(tenant / FOLDER).entries()
-    return epsilon_of([mechanism for entry in entries for mechanism in entry.mechanisms], DELTA)
 
 
 def _quality(dataset: str, epsilon: float, bar: Bar | None, seeds: tuple[int, ...]) -> Iterator[Row]:
@@ -138,9 +116,9 @@ def _ledger(kills: int, seed: int) -> Iterator[Row]:
         create_ledger(folder)
         for _ in range(kills):
             _killed(folder, budget, rng.uniform(0.0, 0.08))
-            entries = Ledger(folder).entries()
+            ledger = Ledger(folder)
+            entries, spent = ledger.entries(), spent_of(ledger)
             unrecorded += max(0, _left(folder) - len(entries))
-            spent = epsilon_of([one for entry in entries for one in entry.mechanisms], DELTA)
             worst, exceeded = max(worst, spent), exceeded + (spent > budget * (1 + 1e-9))
         note = f"{len(entries):,} of {AFFORDED:,} recorded, {_left(folder):,} left, {time.monotonic() - started:.0f} s"
     where = f"ledger: {kills:,} kills (SIGKILL) and restarts"

@@ -10,28 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from benchmarks.benchmark import Benchmark, Settings
-from benchmarks.federation import exchange_over, scratch
+from benchmarks.federation import scratch
 from benchmarks.figures import Row, at_least, at_most
-from fedrec.client.guard import FOLDER
-from fedrec.client.ledger import Ledger
+from benchmarks.private_federation import DELTA, FLOOR, METRIC, PrivateFederation
 from fedrec.config import Config, parse
-from fedrec.content.features import catalogue_features
 from fedrec.data import fetch
-from fedrec.messages import ModelSpec
-from fedrec.models import ClosedForm
-from fedrec.privacy.accountant import epsilon_of
-from fedrec.server.choosing import candidates_of
-from fedrec.server.fitting import fit_federated
-from fedrec.server.neural import train_weights
-from fedrec.server.private_run import bounded, plan_privacy
-from fedrec.server.scoring import score_arm
 
-DELTA, METRIC = 1e-5, "NDCG@10"
-FLOOR = "popularity"
 RATE, CLIP, QUANTILE = 0.2, 0.3, 0.5
 
 
@@ -97,22 +84,10 @@ def measure(case: Case, epsilon: float | None, seed: int) -> Measured:
     started = time.monotonic()
     config, dataset = _config(case, epsilon, seed), fetch(case.dataset)
     with scratch() as folder:
-        exchange = exchange_over(config, dataset, folder)
-        items = catalogue_features(dataset.catalogue)
-        options = {model.name: candidates_of(model) for model in bounded(config, config.models)}
-        plan_privacy(exchange, items, options)
-        chosen = {name: several[0] for name, several in options.items()}
-        closed = {name: c.algorithm for name, c in chosen.items() if isinstance(c.algorithm, ClosedForm)}
-        weights = fit_federated(exchange, closed, items, "final")
-        counts = weights[FLOOR]["popularity"]
-        algorithm = chosen[case.model].algorithm
-        weights[case.model] = train_weights(exchange, algorithm, items, counts, "final", folder / "training")
-        models = {name: (candidate, weights[name]) for name, candidate in chosen.items()}
-        specs = [ModelSpec(label=name, name=name, candidates=(c.params,)) for name, c in chosen.items()]
-        scores = score_arm(exchange, "federated", specs, models, counts, "final")
-        found = {name: float(summary["all"][METRIC]["mean"] or 0.0) for name, summary in scores.items()}
-        spent = 0.0 if epsilon is None else max(map(_spent, sorted((folder / "tenants").iterdir())))
-        return Measured(found[case.model], found[FLOOR], spent, time.monotonic() - started)
+        federation = PrivateFederation.fitted(config, dataset, folder)
+        federation.train(case.model)
+        found = federation.metrics()
+        return Measured(found[case.model], found[FLOOR], federation.spent(), time.monotonic() - started)
 
 
 def _config(case: Case, epsilon: float | None, seed: int) -> Config:
@@ -151,8 +126,3 @@ def _config(case: Case, epsilon: float | None, seed: int) -> Config:
         | ({} if epsilon is None else {"privacy": privacy}),
         "benchmark dp-training",
     )
-
-
-def _spent(tenant: Path) -> float:
-    entries = Ledger(tenant / FOLDER).entries()
-    return epsilon_of([mechanism for entry in entries for mechanism in entry.mechanisms], DELTA)

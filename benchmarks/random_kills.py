@@ -144,7 +144,7 @@ def _new_run(platform: Platform, folder: Path, size: Size, seed: int) -> Run:
     (folder / "kills.toml").write_text(
         CONFIG.format(seed=seed, least=size.least, rounds=size.rounds, timeout=size.timeout_s)
     )
-    wait_for_nodes(platform, size.tenants, PATIENCE_S)
+    wait_for_nodes(platform.flower, size.tenants, PATIENCE_S)
     return new_run(platform, folder / "kills.toml")
 
 
@@ -152,7 +152,7 @@ def _to_its_end(platform: Platform, begun: Run) -> tuple[Run, int]:
     """Follow a run, and resume it as often as it is interrupted; how often it was."""
     least = load(begun.folder / COPY).federation.min_tenants
     for resumed in range(MOST_RESUMES):
-        wait_for_nodes(platform, least, PATIENCE_S)
+        wait_for_nodes(platform.flower, least, PATIENCE_S)
         begun.submit()
         try:
             begun.follow(lambda event: None, PATIENCE_S)

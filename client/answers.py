@@ -34,9 +34,19 @@ def answered_once(
     arm: what `body` has the tenant score.
     Raises Refusal if another question about the arm was answered.
     """
-    path = store.folder / ANSWERS / f"{arm}.safetensors"
+    if arm not in store.results():  # an answer that did not leave: results are noted before it is made
+        (store.folder / ANSWERS / f"{arm}.safetensors").unlink(missing_ok=True)
+    return repeated(store, arm, body, arrays, make)
+
+
+def repeated(
+    store: TenantStore, title: str, body: Body, arrays: Mapping[str, AnyArray], make: Callable[[], RecordDict]
+) -> RecordDict:
+    """The one answer about `title` as long as the rows stay what they are. Raises Refusal if it was to another
+    question."""
+    path = store.folder / ANSWERS / f"{title}.safetensors"
     question = _question(body, arrays)
-    if arm in store.results() and path.exists():
+    if path.exists():
         return _kept(path, question)
     content = make()
     path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -63,5 +73,5 @@ def _kept(path: Path, question: str) -> RecordDict:
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise ModelError(f"{path} is damaged: {error}; start a new run.") from error
     if asked != question:
-        raise Refusal("arm-already-scored", f"arm {path.stem} was scored on test in this run; it is read once")
+        raise Refusal("arm-already-scored", f"{path.stem} was scored on these rows; they are read once")
     return expecting(answer(words), words.u32.size, words.u64.size, bound)

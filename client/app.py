@@ -9,7 +9,7 @@ from functools import partial
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedrec.client.answers import answered_once
+from fedrec.client.answers import answered_once, repeated
 from fedrec.client.content import read_for
 from fedrec.client.contributing import contribute, layout_of, statistics_of
 from fedrec.client.guard import guard_of
@@ -121,7 +121,7 @@ def _fresh(message: Message, store: TenantStore) -> RecordDict:
     from fedrec.strategies.fresh import FreshBody
 
     body, arrays = read_for(message, FreshBody, store)
-    return _released(score_fresh(body, arrays, store), body)
+    return repeated(store, "fresh", body, arrays, lambda: _released(score_fresh(body, arrays, store), body))
 
 
 def _clicks(message: Message, store: TenantStore) -> RecordDict:

@@ -17,15 +17,15 @@ from fedrec.strategies.fresh import FreshBody
 def score_fresh(body: FreshBody, arrays: Mapping[str, AnyArray], store: TenantStore) -> Contribution:
     """Metric sums of every model that `body` names, under its label.
 
-    It ends all choosing on these rows: whoever had seen how models do on them could choose by it. Raises ProtocolError
-    unless the models came and the split is one by time.
+    It ends all choosing on these rows: whoever had seen how models do on them could choose by it. The caller answers
+    one such question about them. Raises ProtocolError unless the models came and the split is one by time.
     """
-    store.read_test()
     counts = arrays.get("counts")
     if counts is None or counts.shape != (store.dataset().num_items,):
         raise ProtocolError("Expected 'counts', one for each item of the catalogue.")
     if body.arm != "federated" or body.phase != "choose" or body.holdout.rule != "time":
         raise ProtocolError("Fresh events are the validation of a split by time, ranked by federated models.")
+    store.read_test()
     return joined({spec.label: _sums(body, spec, part(arrays, spec.label), counts, store) for spec in body.models})
 
 

@@ -28,10 +28,10 @@ from fedrec.models.blending import GRID, PARTS, Blend, Mix, Voice, blend
 from fedrec.strategies.fused import FUSED, MixSums, ServedSums, roles_of
 
 AGREED_USERS = 1_000
-"""How many of a tenant's own validation users count as much as all tenants' agreement. Measured on validation of the
-18 shops of ML-1M: which of two mixes is better differs between shops with a standard deviation of .002 to .006 of
-NDCG@10, between users with one of .07 to .13; a shop's mean is as good as the others' at the ratio of their squares, in
-the middle 1,000 users."""
+"""How many of a tenant's own validation users count as much as all tenants' agreement. Measured once, on validation of
+the 18 shops of ML-1M, not by a benchmark: which of two mixes is better differs between shops with a standard deviation
+of .002 to .006 of NDCG@10, between users with one of .07 to .13; a shop's mean is as good as the others' at the ratio
+of their squares, in the middle 1,000 users."""
 
 
 @dataclass(frozen=True, eq=False)

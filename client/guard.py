@@ -204,6 +204,7 @@ def guard_of(store: TenantStore) -> Guard | None:
     if not folder.exists():
         check_not_required(store.folder, "noise", FOLDER)
         return None
+    require(store.folder, "noise")
     return Guard(read_policy(folder / POLICY), Ledger(folder), store.folder / MASKS)
 
 
@@ -239,8 +240,8 @@ def candidates_in(what: str) -> int:
 
 def create_guard(store: Path, policy: PrivacyPolicy) -> None:
     """Write a policy, and an empty ledger beside it. Raises ConfigError if the tenant has a ledger."""
-    create_ledger(store / FOLDER)
     require(store, "noise")
+    create_ledger(store / FOLDER)
     shutil.rmtree(store / "private", ignore_errors=True)  # weights of rounds without noise would go on in those with it
     values = {key: value for key, value in dataclasses.asdict(policy).items() if value is not None}
     write_text(store / FOLDER / POLICY, "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))

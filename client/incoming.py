@@ -7,10 +7,12 @@ that was answered from older rows is refused from then on (`rows-changed`), also
 would be over other rows than the rest. While no node is up, whoever stages rows may take them in at once.
 
     <store>/incoming/runs.json   the runs that were answered from the present rows, and those that were from older ones
+    <store>/incoming/since       when the oldest change that waits came, in seconds since 1970
 
 A run is known by where its results go at the platform (`out` in its configuration), which stays the same when it is
 resumed, or else by Flower's number of it. The platform could give one run many names: it would only make rows that wait
-come in earlier.
+come in earlier. It could also give all runs one name: so rows that have waited for `MOST_WAIT_S` come in whatever the
+run is called, and it is over then.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import fcntl
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,14 +30,16 @@ from pathlib import Path
 from flwr.app import Context
 
 from fedrec.client.required import REQUIRES
-from fedrec.client.snapshots import INCOMING, ROWS, exchange, finish, locked, next_place, recover, remove_older, waiting
+from fedrec.client.snapshots import INCOMING, ROWS, exchange, finish, locked, next_place, reading, remove_older, waiting
 from fedrec.client.store import ASSORTMENT, TenantStore
 from fedrec.content.vectors import IMAGES
 from fedrec.data import Dataset
 from fedrec.errors import ConfigError, Refusal
 from fedrec.files import write_text
 
-RUNS, FORGOTTEN, SOURCE = "runs.json", "forgotten", "source.toml"
+RUNS, SINCE, FORGOTTEN, SOURCE = "runs.json", "since", "forgotten", "source.toml"
+MOST_WAIT_S = 7 * 86_400.0
+"""A week: longer than runs take, and no longer than a user who was forgotten should have to wait."""
 STAYS = frozenset(
     {
         *(ROWS, INCOMING, ASSORTMENT, IMAGES, FORGOTTEN, SOURCE),
@@ -62,9 +67,8 @@ def note_runs(store: TenantStore) -> None:
 @contextmanager
 def changing(store: TenantStore) -> Iterator[Dataset]:
     """What the tenant's rows will be, for whoever changes that by `stage`: one at a time."""
-    recover(store.folder)
     note_runs(store)
-    with locked(store.folder / INCOMING, fcntl.LOCK_EX), locked(store.folder, fcntl.LOCK_SH):
+    with locked(store.folder / INCOMING, fcntl.LOCK_EX), reading(store.folder):
         yield next_rows(store)
 
 
@@ -76,6 +80,9 @@ def next_rows(store: TenantStore) -> Dataset:
 
 def stage(store: TenantStore, rows: Dataset) -> None:
     """Let `rows` wait in the place of what waits: whole or not at all. The caller is in `changing`."""
+    since = store.folder / INCOMING / SINCE
+    if waiting(store.folder) is None or not since.exists():
+        write_text(since, f"{time.time():.3f}\n")
     rows.write(next_place(store.folder))
     remove_older(store.folder)
 
@@ -96,14 +103,22 @@ def rows_of_run(store: TenantStore, context: Context) -> Iterator[None]:
         yield
         return
     run = _name(context)
-    if run not in _runs(store).answered:
+    if run not in _runs(store).answered or is_overdue(store):
         with locked(store.folder, fcntl.LOCK_EX):
             _begin(store, run)
-    with locked(store.folder, fcntl.LOCK_SH):
+    with reading(store.folder):
         if run in _runs(store).closed:
             detail = "the tenant's rows changed since a run of this name began; start a new run, by another name"
             raise Refusal("rows-changed", detail)
         yield
+
+
+def is_overdue(store: TenantStore) -> bool:
+    """Whether rows have waited for too long, by the tenant's own clock."""
+    since = store.folder / INCOMING / SINCE
+    if waiting(store.folder) is None or not since.exists():
+        return False
+    return abs(time.time() - float(since.read_text(encoding="utf-8"))) > MOST_WAIT_S  # a clock may have been put back
 
 
 def remove_computed(folder: Path) -> None:
@@ -125,7 +140,7 @@ def _begin(store: TenantStore, run: str) -> None:
         return
     _take_in(store)
     runs = _runs(store)
-    if run not in runs.answered:  # another process may have been here first
+    if run not in (*runs.answered, *runs.closed):  # another process may have been here first
         _write(store, Runs((*runs.answered, run), runs.closed))
 
 
@@ -139,6 +154,7 @@ def _take_in(store: TenantStore) -> bool:
     _write(store, Runs((), (*runs.closed, *runs.answered)))
     remove_computed(store.folder)
     exchange(store.folder)
+    (store.folder / INCOMING / SINCE).unlink(missing_ok=True)
     return True
 
 

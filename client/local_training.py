@@ -82,7 +82,7 @@ def train_reply(message: Message, store: TenantStore) -> RecordDict:
     moments, progress = part(private_arrays(store, body.run, body.round), MOMENTS), body.progress(store.name)
     if guard is not None and terms is not None:
         if not isinstance(terms, SumTerms) or terms.devices is None:
-            rehearse(network, model, rows, plan, terms)
+            rows = rehearse(network, model, rows, plan, terms)
         pay(guard, body, release)
     if isinstance(terms, SumTerms):
         words = prepared(release, lambda: bounded(network, model, rows, plan, terms, progress))

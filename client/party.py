@@ -2,7 +2,8 @@
 
     <store>/secagg/identity.key   Ed25519 private key, 64 hexadecimal digits, readable by its owner only. SECRET
     <store>/secagg/roster.txt     who else may take part (see privacy/secagg/roster.py); compare its digest by phone
-    <store>/secagg/policy.toml    what the tenant insists on (see privacy/secagg/policy.py); missing keys: the defaults
+    <store>/secagg/policy.toml    what the tenant insists on (see privacy/secagg/policy.py); missing keys: the defaults.
+                                  Without the file nothing is answered: it may have insisted on more
     <store>/secagg/run-*.state    rounds in flight. SECRET
 
 A tenant that has this folder answers with masked vectors only. The server can read or write none of it.
@@ -38,8 +39,10 @@ def create_identity(store: Path) -> bytes:
         raise ConfigError(f"{path} exists; a new identity would have to be pinned by everyone again.")
     identity = Identity.generate()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_bytes(path, identity.secret().hex().encode() + b"\n", mode=0o600)
     require(store, "masks")
+    if not (path.parent / POLICY).exists():
+        write_policy(store, Policy())
+    write_bytes(path, identity.secret().hex().encode() + b"\n", mode=0o600)
     return identity.public
 
 
@@ -63,6 +66,7 @@ def open_party(context: Context, run: bytes) -> Party | None:
     if not folder.exists():
         check_not_required(folder.parent, "masks", FOLDER)
         return None
+    require(folder.parent, "masks")
     identity = _identity(folder / IDENTITY)
     roster = Roster.from_text(_text(folder / ROSTER))
     nodes = [node for node, key in roster.keys.items() if key == identity.public]
@@ -89,9 +93,9 @@ def _written(path: Path) -> float:
 
 
 def read_policy(path: Path) -> Policy:
-    """The policy in a TOML file; the default one without a file. Raises ConfigError for an unknown key or value."""
+    """The policy in a TOML file. Raises ConfigError without one, and for an unknown key or value."""
     if not path.exists():
-        return Policy()
+        raise ConfigError(f"{path} is gone, and with it what the tenant insists on; restore it, or write it anew.")
     try:
         values = tomllib.loads(_text(path))
         return Policy(**values)

@@ -22,7 +22,10 @@ What = Literal["noise", "masks"]
 
 def require(store: Path, what: What) -> None:
     """From now on the tenant answers nothing without it."""
-    values = _read(store) | {what: True}
+    values = _read(store)
+    if values.get(what) is True:
+        return
+    values |= {what: True}
     write_text(store / REQUIRES, "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
 
 

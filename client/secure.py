@@ -8,11 +8,9 @@ of what this client answers. It does not protect from what the sum itself says: 
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +19,7 @@ from flwr.clientapp.typing import ClientAppCallable
 
 from fedrec.contribution import Words
 from fedrec.errors import ContributionError, FedrecError, ProtocolError, Refusal
-from fedrec.files import write_bytes
+from fedrec.files import locked, write_bytes
 from fedrec.messages import (
     EXPECT,
     REFUSAL,
@@ -227,12 +225,6 @@ class FileState:
         """See `StateStore`."""
         write_bytes(self._path, state, mode=0o600)
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """See `StateStore`. A process that dies lets go."""
-        handle = os.open(self._path.parent / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+    def alone(self) -> AbstractContextManager[None]:
+        """See `StateStore`."""
+        return locked(self._path.parent / LOCK)

@@ -34,6 +34,18 @@ def locked(folder: Path, kind: int) -> Iterator[int]:
         os.close(handle)
 
 
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Share the lock of `folder` while its rows are whole: an exchange that was cut short is ended first, since nobody
+    can have the lock alone who shares it."""
+    while True:
+        with locked(folder, fcntl.LOCK_SH):
+            if not _is_cut_short(folder):
+                yield
+                return
+        recover(folder)
+
+
 def waiting(folder: Path) -> Path | None:
     """The rows that wait in a store's folder, if any do."""
     staged = _staged(folder)
@@ -85,6 +97,10 @@ def finish(folder: Path) -> None:
         os.replace(last, folder / ROWS)
     if (folder / _OLD).exists():
         shutil.rmtree(folder / _OLD)
+
+
+def _is_cut_short(folder: Path) -> bool:
+    return not (folder / ROWS).is_dir() or (folder / _OLD).exists()
 
 
 def _without_rows(folder: Path) -> ConfigError:

@@ -56,7 +56,7 @@ class TenantStore:
     @property
     def version(self) -> int:
         """Changes with the rows, so that nothing is remembered of a folder that was made anew."""
-        if not (self.folder / ROWS).is_dir():
+        if not (self.folder / ROWS).is_dir():  # never so for whoever is in `reading`
             recover(self.folder)
         return (self.folder / ROWS / "dataset.json").stat().st_mtime_ns
 
@@ -93,7 +93,8 @@ class TenantStore:
     def check_choosing_allowed(self) -> None:
         """Raises Refusal once the test was read."""
         if (self.folder / TEST_READ).exists():
-            raise Refusal("test-already-read", "the test was read in this run; start a new run to choose again")
+            detail = "the test was read, so nothing may be chosen: say `fedrec tenant open`, or begin a new simulation"
+            raise Refusal("test-already-read", detail)
 
 
 def create_store(folder: Path, dataset: Dataset, assortment: NDArray[np.bool_] | None = None) -> TenantStore:

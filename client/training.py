@@ -43,12 +43,14 @@ class LocalRows:
     """What a client trains on.
 
     content: (num_items, content_dim) public vectors, or None. assortment: (num_items,) which items are ranked; None is
-    the whole catalogue. Events on items outside of it are left out.
+    the whole catalogue. Events on items outside of it are left out. rehearsed: what is trained on them was tried on
+    made-up users, see `client.rehearsal`.
     """
 
     histories: Histories
     content: Float32Array | None = None
     assortment: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None
+    rehearsed: bool = False
 
     def catalogue(self) -> tuple[Catalogue, Histories]:
         """The items that are ranked, and the histories in their positions."""
@@ -104,7 +106,7 @@ def train(
     freeze(network, plan)
     catalogue, histories = rows.catalogue()
     batches = Batches(histories, model.objective, model.max_length, plan.batch_size, may_be_empty=noise is not None)
-    task = Ranking(catalogue, batches, plan, model.private)
+    task = Ranking(catalogue, batches, plan, model.private, rows.rehearsed)
     if noise is None:
         return learn(network, task, plan, progress, validate, moments)
     check_private(plan, noise, validate is not None)

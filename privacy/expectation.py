@@ -13,9 +13,9 @@ from fedrec.privacy.accountant import multiplier_for
 from fedrec.privacy.budget import OTHER_WEIGHT, VALIDATION_WEIGHT, WEIGHTS
 
 PERSONAL = 200.0
-"""Users per noise below which a run that states its users asks for item counts only. Measured on validation of ML-100K,
-eight seeds: with 180 content-PCA reached .0347, the popularity list .0355 with all of the budget; with 255, .042 and
-.035."""
+"""Users per noise below which a run that states its users asks for item counts only. Measured once, on validation of
+ML-100K with eight seeds, not by a benchmark: with 180 content-PCA reached .0347, the popularity list .0355 with all of
+the budget; with 255, .042 and .035."""
 STEPS: tuple[tuple[float, str], ...] = (
     (5000.0, "personal recommendations from what users have in common, near what is possible without noise"),
     (1000.0, "personal recommendations mostly from content and popularity, well above a popularity list"),

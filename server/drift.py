@@ -21,6 +21,7 @@ import numpy as np
 
 from fedrec.contribution import Layout
 from fedrec.data import Catalogue
+from fedrec.errors import RoundFailed
 from fedrec.files import write_text
 from fedrec.messages import EncoderSpec, ranking_protocol
 from fedrec.metrics import MetricSums
@@ -81,7 +82,10 @@ class NewEvents:
         changed = _changed(popularity)
         if self.before.models[serving][0].algorithm.private:
             return Drift(changed, popularity, why_not=f"'{serving}' has private weights, which stay with its tenants")
-        metric, quality = self._quality(since)
+        try:
+            metric, quality = self._quality(since)
+        except RoundFailed as error:  # such as a tenant that was asked before: it tells of its new events once
+            return Drift(changed, popularity, why_not=f"new events were not scored: {error}")
         then = _figure_then(self.before, metric)
         return Drift((*changed, *self._worse(metric, quality, then)), popularity, metric, quality, then)
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any, Literal, cast
 
 from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedrec.config import Section
 from fedrec.contribution import Total, Words
@@ -44,6 +44,12 @@ class StepNoise(Section):
     sharers: int = Field(default=1, ge=1)
     quantile: float | None = Field(default=None, gt=0, lt=1)
     devices: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> StepNoise:
+        if self.devices is not None and self.placement != "distributed":
+            raise ValueError("noise: of devices each makes a share, so placement is 'distributed'")
+        return self
 
     def terms(self, plan: LocalTraining) -> StepTerms | SumTerms:
         """With what the plan says of the steps. Raises ConfigError if the plan has none, or others."""

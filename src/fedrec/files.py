@@ -5,6 +5,7 @@ What a writer that was killed has left begins with a dot and ends in `.part`.
 
 from __future__ import annotations
 
+import fcntl
 import lzma
 import os
 import shutil
@@ -51,6 +52,18 @@ def whole_folder(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Wait until no other process is in this block with the same `path`, a file made where missing. A process that dies
+    lets go."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def remove_partial(folder: Path) -> None:

@@ -14,7 +14,7 @@ from fedrec.client.fresh import score_fresh
 from fedrec.client.guard import PrivacyPolicy, create_guard
 from fedrec.client.store import TEST_READ, TenantStore
 from fedrec.errors import ProtocolError
-from fedrec.messages import REFUSAL, AnyArray, Capacity, ModelSpec, instruction, ranking_protocol
+from fedrec.messages import REFUSAL, WORDS, AnyArray, Capacity, ModelSpec, instruction, ranking_protocol
 from fedrec.server.exchange import holdout_of
 from fedrec.strategies.fresh import FRESH, FreshBody
 from tests.federation import config_of, grid_of, two_tenants
@@ -65,6 +65,28 @@ def test_what_is_newer_than_the_window_is_not_ranked(left):
 def test_whoever_measured_it_has_read_its_test(left):
     measured(left, question())
     assert (left.folder / TEST_READ).exists()
+
+
+def test_a_question_that_is_refused_uses_nothing_up(left):
+    with pytest.raises(ProtocolError):
+        measured(left, question(phase="final"))
+    assert not (left.folder / TEST_READ).exists()
+
+
+def test_one_question_is_answered_about_the_same_rows(tmp_path):
+    """Windows that differ by a second would tell what was done in it; the same question gets the same words."""
+    grid = grid_of(two_tenants(tmp_path)[:1])
+
+    def asked(number: int, body: FreshBody) -> Message:
+        content = instruction(body, ARRAYS)
+        (reply,) = grid.send_and_receive([Message(content, dst_node_id=100, message_type=FRESH, group_id=str(number))])
+        return reply
+
+    first, again = asked(1, question()), asked(2, question(round=2))
+    other = asked(3, question(since=2 * DAY_S + 1, round=3))
+    assert WORDS in first.content
+    assert first.content[WORDS] == again.content[WORDS]
+    assert dict(other.content[REFUSAL])["reason"] == "arm-already-scored"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Message
 
 from fedrec.client.content import features_of
 from fedrec.client.local_training import (
@@ -22,15 +21,16 @@ from fedrec.client.local_training import (
 from fedrec.client.store import TenantStore, create_store
 from fedrec.content import HashedEncoder
 from fedrec.errors import ModelError, NotFitted, ProtocolError, Refusal
-from fedrec.messages import EXPECT, WORDS, Capacity, EncoderSpec, ModelSpec, ScoreBody, instruction
+from fedrec.messages import EXPECT, WORDS, Capacity, EncoderSpec, ModelSpec, ScoreBody
 from fedrec.models.neural import NeuralModel, SASRec
 from fedrec.models.neural.network import arrays_of
 from fedrec.models.neural.plan import LocalTraining
 from fedrec.models.neural.protocol import CONTENT, POPULARITY, RESIDUAL, run_weight
 from fedrec.models.protocols import EncoderId
-from fedrec.server.exchange import holdout_of
-from fedrec.strategies.local_updates import TRAIN, TrainBody, plan_params
-from tests.federation import LEFT, config_of, grid_of, rows_of
+from fedrec.strategies.local_updates import TrainBody, plan_params
+from tests.client.asking import train_body
+from tests.client.asking import train_message as asked
+from tests.federation import LEFT, grid_of, rows_of
 
 MODEL = SASRec(dim=4, blocks=1, max_length=8)
 RUN = "0" * 16
@@ -45,30 +45,13 @@ def store(tmp_path) -> TenantStore:
 
 
 def body_of(recommender: NeuralModel = MODEL, **changes: Any) -> TrainBody:
-    return TrainBody(
-        **{
-            "round": 1,
-            "rounds": 5,
-            "phase": "final",
-            "capacity": Capacity(max_clients=4, max_users=100),
-            "holdout": holdout_of(config_of()),
-            "run": RUN,
-            "model": recommender.name,
-            "params": asdict(recommender),
-            "content": False,
-            "plan": plan_params(LocalTraining(batch_size=2)),
-        }
-        | changes
-    )
+    given = {"capacity": Capacity(max_clients=4, max_users=100), "plan": plan_params(LocalTraining(batch_size=2))}
+    return train_body(recommender, **(given | changes))
 
 
 def arrays_for(model: NeuralModel = MODEL, content_dim: int = 0) -> dict[str, np.ndarray]:
     network = model.build(6, content_dim, 0)
     return arrays_of(network, tuple(sorted(set(network.state_dict()) - set(model.private))))
-
-
-def asked(body: TrainBody, arrays: dict[str, np.ndarray]) -> Message:
-    return Message(instruction(body, arrays), dst_node_id=1, message_type=TRAIN)
 
 
 def test_an_answer_is_words_and_the_same_for_the_same_question(store):

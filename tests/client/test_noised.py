@@ -14,7 +14,8 @@ from fedrec.client.guard import FOLDER, guard_of
 from fedrec.client.local_training import train_reply
 from fedrec.client.noised import noised_answer
 from fedrec.client.party import FOLDER as MASKS
-from fedrec.client.party import create_identity, open_party
+from fedrec.client.party import POLICY as MASKS_POLICY
+from fedrec.client.party import create_identity, open_party, pin_roster
 from fedrec.client.rehearsal import rehearse, steps_or_noise
 from fedrec.client.required import REQUIRES
 from fedrec.client.training import LocalRows, Trained, train
@@ -26,6 +27,8 @@ from fedrec.models.neural.network import Network, arrays_of
 from fedrec.models.neural.plan import LocalTraining, Progress
 from fedrec.models.statistics import ItemCounts
 from fedrec.privacy.gradients.terms import StepTerms
+from fedrec.privacy.secagg.policy import Policy
+from fedrec.privacy.secagg.roster import Member, Roster
 from fedrec.server.exchange import holdout_of
 from fedrec.strategies.local_updates import TRAIN
 from tests.client.test_private_training import LIMITS, MODEL, NOISE, PLAN, asked, body_of, released, store_in
@@ -163,6 +166,30 @@ def test_a_folder_that_is_gone_does_not_pass_for_one_that_never_was(tmp_path: Pa
     reason = "noise-required" if folder == FOLDER else "masks-required"
     with pytest.raises(Refusal, match=reason):
         _ = guard_of(store) if folder == FOLDER else open_party(context_of(store.folder), bytes(16))
+
+
+@pytest.mark.parametrize("folder", [FOLDER, MASKS])
+def test_a_tenant_of_before_there_were_notes_insists_from_its_next_answer_on(tmp_path: Path, folder: str) -> None:
+    store = store_in(tmp_path)
+    pin_roster(store.folder, Roster((Member(1, create_identity(store.folder), store.name),)))
+    (store.folder / REQUIRES).unlink()
+
+    def look() -> object:
+        return guard_of(store) if folder == FOLDER else open_party(context_of(store.folder), bytes(16))
+
+    assert look() is not None
+    shutil.rmtree(store.folder / folder)
+    with pytest.raises(Refusal, match="required"):
+        look()
+
+
+def test_a_policy_of_masks_that_is_gone_does_not_pass_for_the_default(tmp_path: Path) -> None:
+    """It may have insisted on larger sums than the default asks for."""
+    store = store_in(tmp_path)
+    pin_roster(store.folder, Roster((Member(1, create_identity(store.folder), store.name),)), Policy(min_cohort=50))
+    (store.folder / MASKS / MASKS_POLICY).unlink()
+    with pytest.raises(ConfigError, match="is gone"):
+        open_party(context_of(store.folder), bytes(16))
 
 
 def test_a_damaged_note_of_what_is_required_lets_nothing_leave(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from fedrec.client.store import TenantStore, create_store
 from fedrec.client.training import LocalRows, train
 from fedrec.data.histories import Histories
 from fedrec.errors import ConfigError, ProtocolError, Refusal
-from fedrec.messages import WORDS, Capacity, instruction, read_answer
+from fedrec.messages import WORDS, read_answer
 from fedrec.models.ctr import WideDeep
 from fedrec.models.neural import MF, GRU4Rec, NeuralModel
 from fedrec.models.neural.network import arrays_of
@@ -28,9 +28,9 @@ from fedrec.models.neural.protocol import network_scores
 from fedrec.privacy.accountant import epsilon_of
 from fedrec.privacy.gradients.terms import StepTerms
 from fedrec.privacy.mechanisms import SampledGaussian
-from fedrec.server.exchange import holdout_of
-from fedrec.strategies.local_updates import TRAIN, StepNoise, TrainBody, plan_params
-from tests.federation import LEFT, config_of, grid_of, rows_of
+from fedrec.strategies.local_updates import StepNoise, TrainBody, plan_params
+from tests.client.asking import refused_unread, train_body, train_message
+from tests.federation import LEFT, grid_of, rows_of
 
 MODEL = MF(dim=4, max_length=8)
 PLAN = LocalTraining(loss="bce", negatives=4, steps=3, batch_size=2, learning_rate=0.1)
@@ -48,27 +48,12 @@ def store_in(folder: Path, limits: PrivacyPolicy | None = LIMITS, rows: dict[str
 
 
 def body_of(plan: LocalTraining = PLAN, noise: StepNoise | None = NOISE, **changes: Any) -> TrainBody:
-    return TrainBody(
-        **{
-            "round": 1,
-            "rounds": 5,
-            "phase": "final",
-            "capacity": Capacity(max_clients=4, max_users=1000),
-            "holdout": holdout_of(config_of()),
-            "run": "0" * 16,
-            "model": MODEL.name,
-            "params": asdict(MODEL),
-            "content": False,
-            "plan": plan_params(plan),
-            "noise": noise,
-        }
-        | changes
-    )
+    return train_body(MODEL, **({"plan": plan_params(plan), "noise": noise} | changes))
 
 
 def asked(body: TrainBody, model: NeuralModel = MODEL) -> Message:
     arrays = arrays_of(model.build(6, 0, 0), tuple(sorted(model.build(6, 0, 0).state_dict())))
-    return Message(instruction(body, arrays), dst_node_id=1, message_type=TRAIN)
+    return train_message(body, arrays)
 
 
 def released(store: TenantStore) -> list[Any]:
@@ -159,10 +144,7 @@ def test_weaker_terms_are_refused_before_any_row_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: TrainBody, limits: PrivacyPolicy | None, reason: str
 ) -> None:
     store = store_in(tmp_path, limits)
-    monkeypatch.setattr(TenantStore, "dataset", lambda self: pytest.fail("rows were read"))
-    with pytest.raises(Refusal) as refused:
-        train_reply(asked(body), store)
-    assert refused.value.reason == reason
+    assert refused_unread(monkeypatch, asked(body), store) == reason
     assert guard_of(store) is None or released(store) == []
 
 

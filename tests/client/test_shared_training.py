@@ -23,6 +23,7 @@ from fedrec.privacy.mechanisms import SampledSkellam
 from fedrec.privacy.secagg.policy import Policy
 from fedrec.privacy.secagg.roster import Member, Roster
 from fedrec.strategies.local_updates import StepNoise, TrainBody
+from tests.client.asking import refused_unread
 from tests.client.test_private_training import asked, body_of, released, store_in
 from tests.federation import LEFT
 
@@ -88,10 +89,7 @@ def test_weaker_terms_are_refused_before_any_row_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: TrainBody, limits: PrivacyPolicy | None, reason: str
 ) -> None:
     store = masked_store(tmp_path, limits)
-    monkeypatch.setattr(TenantStore, "dataset", lambda self: pytest.fail("rows were read"))
-    with pytest.raises(Refusal) as refused:
-        train_reply(asked(body), store)
-    assert refused.value.reason == reason
+    assert refused_unread(monkeypatch, asked(body), store) == reason
     assert limits is None or released(store) == []
 
 

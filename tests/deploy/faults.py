@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, RecordDict
 
+from benchmarks.replay import replay, told
 from fedrec.client.party import FOLDER as MASKS
 from fedrec.client.party import open_party
 from fedrec.client.store import create_store
@@ -24,9 +24,8 @@ from fedrec.deploy.supervisor import RUN
 from fedrec.privacy.secagg.client import ClientRunState
 from fedrec.privacy.secagg.stages import Stage
 from fedrec.server.events import Event
-from fedrec.server.run import run as run_in_process
-from tests.deploy.real import PATIENCE_S, Market
-from tests.federation import exchange_of, grid_of, rows_of
+from tests.deploy.real import Market, wait_until
+from tests.federation import rows_of
 from tests.full_disk import room_for
 
 TRAINING_CPU_S = 0.6
@@ -36,10 +35,7 @@ these."""
 
 def soon(condition: Callable[[], object], what: str) -> None:
     """As `wait_until`, for moments that pass within tenths of a second."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {PATIENCE_S:g} s for {what}"
-        time.sleep(0.005)
+    wait_until(condition, what, pause_s=0.005)
 
 
 def begins(run: Run, number: int) -> None:
@@ -53,15 +49,7 @@ def is_start(event: Event, number: int) -> bool:
 
 def summed(run: Run) -> dict[int, list[int]]:
     """Whose vectors the sum of each round holds, by numbers in the roster; nobody for a discarded round."""
-    found: dict[int, list[int]] = {}
-    now = 0
-    for event in run.events():
-        if event["event"] == "round-start":
-            now = int(event["round"])
-            found[now] = []
-        elif event["event"] == "secure-sum":
-            found[now] = list(event["members"])
-    return found
+    return {number: list(one.members) for number, one in told(run.events()).items()}
 
 
 def newest_state(tenant: Path) -> Path | None:
@@ -137,16 +125,8 @@ def full_disk(tenant: Path, room: int) -> Iterator[None]:
 
 def twin(run: Run, histories: Sequence[Mapping[str, str]], folder: Path) -> Path:
     """What one process without masks makes of the same run, with the same tenants in each round's sum."""
-    members = summed(run)
-    config = load(run.folder / "config.toml")
-    plain = config.model_copy(update={"federation": config.federation.model_copy(update={"secure_aggregation": False})})
-    stores = [create_store(folder / f"tenant-{n}", rows_of(rows)) for n, rows in enumerate(histories)]
-
-    def lost(message: Message) -> bool:
-        meta = message.metadata
-        asked = not meta.reply_to_message_id
-        return asked and meta.dst_node_id - 99 not in members[int(meta.group_id)]
-
-    grid = grid_of(stores, lost)
-    run_in_process(exchange_of(grid, plain, folder), stores[0].dataset().catalogue, folder / "server")
+    rows = [create_store(folder / "rows" / f"tenant-{n}", rows_of(one)) for n, one in enumerate(histories)]
+    stores = dict(enumerate(rows, start=1))
+    config, catalogue = load(run.folder / "config.toml"), stores[1].dataset().catalogue
+    replay(config, catalogue, stores, told(run.events()), folder)
     return folder / "server"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def refused(*arguments: object) -> str:
     done = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert done.exit_code != 0, f"{arguments}: {done.output}"
     return " ".join(done.output.split())
+
+
+def run_file(name: str, rest: str, evaluation: str = "", **federation: object) -> str:
+    """A run over a few users: what these tests evaluate, what they federate, then `rest`."""
+    asked = {"min_tenants": 3, "arms": ["federated"], "timeout_s": 90, **federation}
+    keys = "".join(f"{key} = {json.dumps(value)}\n" for key, value in asked.items())
+    evaluated = f'ks = [2]\nheadline = "NDCG@2"\nbootstrap = 8\n{evaluation}'
+    return f'name = "{name}"\n[evaluation]\n{evaluated}\n[federation]\n{keys}{rest}'
 
 
 def write_catalogue(folder: Path, items: str = "".join(ITEMS)) -> Path:

@@ -31,12 +31,11 @@ class Fault:
     cut: bool
     done: threading.Event = field(default_factory=threading.Event)
 
-    def damaged(self, data: bytes) -> bytes:
-        """A piece of a stream; the same one if it holds nothing of a body."""
+    def damaged(self, data: bytes) -> bytes | None:
+        """A piece of a stream; None if it holds nothing of a body."""
         head, body = _split(data)
         if not body:
-            return data
-        self.done.set()
+            return None
         at = len(body) // 2
         return head + body[:at] if self.cut else head + body[:at] + bytes([body[at] ^ 0xFF]) + body[at + 1 :]
 
@@ -120,18 +119,24 @@ class Middle:
                 stream += data
                 if data.startswith(HEADS[:2]):
                     asked[0] = data.split(b" ", 2)[1].decode()
-                fault = self.fault
-                if fault is not None and (fault.way, fault.path) == (way, asked[0]):
-                    data = fault.damaged(data)
+                data, cut = self._damaged(way, asked[0], data)
                 sink.write(data)
                 await sink.drain()
-                if fault is not None and fault.done.is_set():
-                    self.fault = None
-                    if fault.cut:
-                        other.close()
-                        break
+                if cut:
+                    other.close()
+                    break
         finally:
             sink.close()
+
+    def _damaged(self, way: str, path: str, data: bytes) -> tuple[bytes, bool]:
+        """A piece of a stream as it goes on, and whether the stream ends with it. A fault is over before it is told, as
+        whoever waits for it may set the next one at once."""
+        fault = self.fault
+        if fault is None or (fault.way, fault.path) != (way, path) or (damaged := fault.damaged(data)) is None:
+            return data, False
+        self.fault = None
+        fault.done.set()
+        return damaged, fault.cut
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:

@@ -7,8 +7,6 @@ waits are long, since a busy machine takes its time to start a dozen Python proc
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -19,20 +17,21 @@ from pathlib import Path
 
 from fedrec.deploy.flower import executable
 from fedrec.deploy.platform.folder import Platform
+from fedrec.deploy.platform.runs import Run, existing_run
 from fedrec.deploy.supervisor import PLAN, RUN, Program, is_up, stop
 from fedrec.deploy.tenant.folder import Tenant
 from fedrec.deploy.tenant.node import free_port, programs
 from fedrec.files import write_text
-from tests.deploy.market import fedrec, new_tenant, write_catalogue
+from tests.deploy.market import fedrec, new_tenant, run_file, write_catalogue
 
 PATIENCE_S = 600.0
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
+def wait_until(condition: Callable[[], object], what: str, pause_s: float = 0.5) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, f"waited {PATIENCE_S:g} s for {what}"
-        time.sleep(0.5)
+        time.sleep(pause_s)
 
 
 class Market:
@@ -71,6 +70,13 @@ class Market:
         fingerprint = told.split("fingerprint ")[1].split()[0]
         for tenant in self.tenants:
             fedrec("tenant", "join", tenant, self.folder / "invitation.zip", "--fingerprint", fingerprint)
+
+    def begin(self, name: str, rest: str, *options: object, **asked: object) -> Run:
+        """A run as `run_file` has it, submitted and on its way. options: of `fedrec platform run`."""
+        path = self.folder / f"{name}.toml"
+        path.write_text(run_file(name, rest, **asked))
+        fedrec("platform", "run", self.platform.folder, path, *options, "--detach")
+        return existing_run(self.platform, name)
 
     def watch(self, event: object) -> None:
         """Keep what the SuperLink has on its disk at the moment of an event: messages on their way, in clear."""
@@ -112,12 +118,3 @@ def started(market: Market, change: Callable[[Program], Program] | None = None) 
 
 def reachable(platform: Platform) -> bool:
     return "Uvicorn running" in (platform.folder / "logs" / "superlink.log").read_text()
-
-
-def kill(tenant: Path) -> None:
-    """As if the tenant's machine had lost its power: everything at once, nothing cleaned up."""
-    numbers = {path: int(path.read_text()) for path in (tenant / "run").glob("*.pid")}
-    os.kill(int((tenant / "run" / "up.lock").read_text()), signal.SIGKILL)
-    for path, number in numbers.items():
-        os.killpg(number, signal.SIGKILL)
-        path.unlink()

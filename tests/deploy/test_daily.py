@@ -8,20 +8,14 @@ from pathlib import Path
 import pytest
 
 from fedrec.deploy.platform.runs import existing_run
-from tests.deploy.market import fedrec
+from tests.deploy.market import fedrec, run_file
 from tests.deploy.real import running
 
 pytestmark = pytest.mark.slow
 
 RUN = """
-name = "daily"
 [freshness]
 half_life_days = 30
-[evaluation]
-ks = [2]
-headline = "NDCG@2"
-[federation]
-arms = ["federated"]
 [[models]]
 name = "popularity"
 [[models]]
@@ -32,7 +26,7 @@ l2 = [1.0, 10.0]
 
 def test_two_runs_by_a_schedule_follow_each_other(tmp_path: Path) -> None:
     """Each tenant has read its test in the first run: the second one asks for no choice, and is not refused."""
-    (tmp_path / "run.toml").write_text(RUN)
+    (tmp_path / "run.toml").write_text(run_file("daily", RUN))
     with running(tmp_path) as market:
         told = fedrec("platform", "run", market.platform.folder, tmp_path / "run.toml", "--every", "1s", "--times", 2)
     assert "daily follows no other run" in told

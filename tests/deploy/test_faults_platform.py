@@ -23,16 +23,7 @@ from tests.deploy.real import PATIENCE_S, Market, running, wait_until
 
 pytestmark = pytest.mark.slow
 ROUNDS = 2
-CONFIG = f"""
-name = "broken"
-[evaluation]
-ks = [2]
-headline = "NDCG@2"
-bootstrap = 8
-[federation]
-min_tenants = 3
-arms = ["federated"]
-timeout_s = 60
+RUN = f"""
 [training]
 rounds = {ROUNDS}
 [training.local]
@@ -47,8 +38,7 @@ dim = 4
 @pytest.fixture(scope="module")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
     with running(tmp_path_factory.mktemp("platform")) as market:
-        (market.folder / "run.toml").write_text(CONFIG)
-        fedrec("platform", "run", market.platform.folder, market.folder / "run.toml", "--detach")
+        market.begin("broken", RUN, timeout_s=60)
         yield market
 
 

@@ -12,27 +12,19 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.killing import kill
 from fedrec.client.guard import guard_of
 from fedrec.client.ledger import LEDGER
 from fedrec.client.store import TenantStore
-from fedrec.deploy.platform.runs import Run, existing_run
+from fedrec.deploy.platform.runs import Run
 from fedrec.privacy.secagg.stages import Consented, Shared, Uploaded
 from tests.deploy import faults
 from tests.deploy.faults import soon
-from tests.deploy.market import fedrec
-from tests.deploy.real import PATIENCE_S, Market, kill, running
+from tests.deploy.real import PATIENCE_S, Market, running
 
 pytestmark = pytest.mark.slow
 ATTEMPTS = 4
-CONFIG = """
-name = "{name}"
-[evaluation]
-ks = [2]
-headline = "NDCG@2"
-[federation]
-min_tenants = 3
-arms = ["federated"]
-timeout_s = 40
+RUN = """
 [privacy]
 epsilon = 1.0
 delta = 1e-6
@@ -55,10 +47,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
 
 def begun(market: Market, name: str) -> Run:
     """A run that was submitted once all tenants were online."""
-    path = market.folder / f"{name}.toml"
-    path.write_text(CONFIG.format(name=name))
-    fedrec("platform", "run", market.platform.folder, path, "--nodes", len(EVERYBODY), "--detach")
-    return existing_run(market.platform, name)
+    return market.begin(name, RUN, "--nodes", len(EVERYBODY), timeout_s=40)
 
 
 def finished(run: Run) -> list[int]:

@@ -15,25 +15,17 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.killing import kill
 from fedrec.deploy.platform.runs import Run, existing_run
 from fedrec.privacy.secagg.stages import Uploaded
 from tests.deploy import faults
 from tests.deploy.faults import soon
 from tests.deploy.market import fedrec, histories_of, write_events
-from tests.deploy.real import PATIENCE_S, Market, kill, started
+from tests.deploy.real import PATIENCE_S, Market, started
 
 pytestmark = pytest.mark.slow
 SWEEPS, AWAY_ROUNDS = 7, 10
-CONFIG = f"""
-name = "long"
-[evaluation]
-ks = [2]
-headline = "NDCG@2"
-bootstrap = 8
-[federation]
-min_tenants = 4
-arms = ["federated"]
-timeout_s = 40
+RUN = f"""
 [[models]]
 name = "popularity"
 [[models]]
@@ -65,8 +57,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
         rows = write_events(market.folder, histories(number), f"more-{number}")
         fedrec("tenant", "ingest", market.tenants[number], rows)
     with started(market):
-        (market.folder / "run.toml").write_text(CONFIG)
-        fedrec("platform", "run", market.platform.folder, market.folder / "run.toml", "--nodes", 6, "--detach")
+        market.begin("long", RUN, "--nodes", 6, min_tenants=4, timeout_s=40)
         yield market
 
 

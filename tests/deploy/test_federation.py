@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.killing import kill
 from fedrec.client.store import create_store
 from fedrec.config import load
 from fedrec.deploy.certificates import create_ca, create_node_key
@@ -21,20 +22,11 @@ from fedrec.deploy.tenant.node import free_port
 from fedrec.errors import RoundFailed
 from fedrec.server.run import run as run_in_process
 from tests.deploy.market import HISTORIES, fedrec
-from tests.deploy.real import PATIENCE_S, Market, kill, running, wait_until
-from tests.federation import exchange_of, grid_of, rows_of
+from tests.deploy.real import PATIENCE_S, Market, running, wait_until
+from tests.federation import exchange_of, grid_of, in_clear, rows_of
 
 pytestmark = pytest.mark.slow
-CONFIG = """
-name = "first"
-[evaluation]
-ks = [2]
-headline = "NDCG@2"
-bootstrap = 8
-[federation]
-min_tenants = 3
-arms = ["federated"]
-timeout_s = 90
+POPULARITY = """
 [[models]]
 name = "popularity"
 """
@@ -49,9 +41,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
 def test_a_tenant_that_dies_in_a_round_costs_the_round_and_not_the_result(market: Market, tmp_path: Path) -> None:
     """Three tenants under masks: without one of them there is no sum. The round is discarded, the tenant comes back,
     the run goes on, and its result is that of one process without masks, bit for bit."""
-    (market.folder / "run.toml").write_text(CONFIG)
-    fedrec("platform", "run", market.platform.folder, market.folder / "run.toml", "--detach")
-    begun = existing_run(market.platform, "first")
+    begun = market.begin("first", POPULARITY)
     wait_until(lambda: any(event["event"] == "round-start" for event in begun.events()), "the first round")
     kill(market.tenants[2])
     with pytest.raises(RoundFailed, match="ended as"):
@@ -73,9 +63,10 @@ def test_a_tenant_that_dies_in_a_round_costs_the_round_and_not_the_result(market
 def in_one_process(begun: Run, folder: Path, histories: Sequence[Mapping[str, str]] = HISTORIES) -> object:
     """What the same run gives without processes, sockets and masks."""
     config = load(begun.folder / "config.toml")
-    plain = config.model_copy(update={"federation": config.federation.model_copy(update={"secure_aggregation": False})})
     stores = [create_store(folder / f"tenant-{n}", rows_of(rows)) for n, rows in enumerate(histories)]
-    run_in_process(exchange_of(grid_of(stores), plain, folder), stores[0].dataset().catalogue, folder / "server")
+    run_in_process(
+        exchange_of(grid_of(stores), in_clear(config), folder), stores[0].dataset().catalogue, folder / "server"
+    )
     return json.loads((folder / "server" / "server.json").read_text())
 
 

@@ -7,19 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from fedrec.deploy.platform.runs import Run, existing_run
+from fedrec.deploy.platform.runs import Run
 from fedrec.deploy.tenant.folder import Tenant
 from tests.deploy.market import HISTORIES, fedrec, write_events
 from tests.deploy.real import PATIENCE_S, Market, running
-from tests.deploy.test_federation import CONFIG, in_one_process
+from tests.deploy.test_federation import POPULARITY, in_one_process
 
 pytestmark = pytest.mark.slow
 
 
 def finished(market: Market, name: str) -> Run:
-    (market.folder / "run.toml").write_text(CONFIG.replace('"first"', f'"{name}"'))
-    fedrec("platform", "run", market.platform.folder, market.folder / "run.toml", "--detach")
-    begun = existing_run(market.platform, name)
+    begun = market.begin(name, POPULARITY)
     begun.follow(lambda event: None, PATIENCE_S)
     return begun
 

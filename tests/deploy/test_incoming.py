@@ -40,9 +40,12 @@ def store(tmp_path: Path) -> TenantStore:
 
 def answer(store: TenantStore, run: str, number: int = 1) -> dict[str, str]:
     """The rows from which the tenant answers an instruction of a run, in Flower's run `number`."""
-    context = Context(number, 7, {"store": str(store.folder)}, RecordDict(), {"out": f"/market/runs/{run}"})
-    with rows_of_run(store, context):
+    with rows_of_run(store, context_of(run, number)):
         return histories(store)
+
+
+def context_of(run: str, number: int = 1) -> Context:
+    return Context(number, 7, {}, RecordDict(), {"out": f"/market/runs/{run}"})
 
 
 def ingest_while_up(store: TenantStore, rows: dict[str, str] = MORE) -> None:
@@ -129,16 +132,46 @@ def test_a_simulated_tenant_keeps_no_list_of_runs(tmp_path):
 def test_whoever_reads_rows_keeps_others_from_exchanging_them(store):
     """A process that would exchange them waits until the reader is done. It is given 0.3 s to do wrong."""
     ingest_while_up(store)
-    context = Context(1, 7, {}, RecordDict(), {"out": "/market/runs/first"})
     hears, tells = os.pipe()
     other = in_another_process(lambda: os.read(hears, 1) and take_in(store))  # a child would share a lock held by now
-    with rows_of_run(store, context):
+    with rows_of_run(store, context_of("first")):
         os.write(tells, b"!")
         time.sleep(0.3)
         assert os.waitpid(other, os.WNOHANG) == (0, 0)
         assert histories(store) == OLD
     assert exit_code(other) == 0
     assert histories(store) == {**OLD, **MORE}
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_one_name_for_all_runs_keeps_nobody_in_for_longer_than_a_week(store, number):
+    with _held(store.folder):
+        assert forget(store, "ann").waits
+    assert answer(store, "first", number) == OLD
+    since = store.folder / "incoming" / "since"
+    since.write_text(str(float(since.read_text()) - 8 * 86_400))
+    ingest_while_up(store)  # what comes later does not begin the week anew
+    with pytest.raises(Refusal, match="rows-changed"):
+        answer(store, "first", number)
+    assert answer(store, "second") == {"bob": "bcde", **MORE}
+    assert not since.exists()
+
+
+@pytest.mark.parametrize("moved", ["both", "old"])
+def test_an_exchange_that_was_cut_short_keeps_no_answer_waiting(store, moved):
+    """Between its renames a process was killed: one who shares the lock by then could never end the exchange. Within
+    three seconds it is done, or this process is ended."""
+    ingest_while_up(store)
+    rows = store.folder / "rows"
+    rows.rename(store.folder / ".rows.old")
+    if moved == "both":
+        (store.folder / "incoming" / "rows-000001").rename(rows)
+    signal.alarm(3)
+    try:
+        with rows_of_run(store, context_of("first")):
+            assert histories(store) == {**OLD, **MORE}
+    finally:
+        signal.alarm(0)
 
 
 def in_another_process(work: Callable[[], object]) -> int:

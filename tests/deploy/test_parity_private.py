@@ -14,27 +14,18 @@ from fedrec.client.guard import FOLDER, POLICY, create_guard, read_policy
 from fedrec.client.ledger import Ledger
 from fedrec.client.store import create_store
 from fedrec.config import load
-from fedrec.deploy.platform.runs import existing_run
 from fedrec.deploy.supervisor import Program
 from fedrec.models import load as load_model
 from fedrec.server.run import run as run_in_process
 from tests.deploy import seeded
-from tests.deploy.market import HISTORIES, fedrec
+from tests.deploy.market import HISTORIES
 from tests.deploy.real import PATIENCE_S, Market, started
 from tests.deploy.seeded import known_noise
-from tests.federation import exchange_of, grid_of, rows_of
+from tests.federation import exchange_of, grid_of, in_clear, rows_of
 
 pytestmark = pytest.mark.slow
 MODELS = ("popularity", "ease", "mf")
 RUN = """
-name = "noised"
-[evaluation]
-ks = [2]
-headline = "NDCG@2"
-[federation]
-min_tenants = 3
-arms = ["federated"]
-timeout_s = 120
 [privacy]
 epsilon = 8.0
 delta = 1e-5
@@ -79,17 +70,16 @@ def with_known_noise(program: Program) -> Program:
 
 
 def test_noised_sums_and_steps_are_those_of_one_process(market: Market, tmp_path: Path) -> None:
-    (market.folder / "run.toml").write_text(RUN)
-    fedrec("platform", "run", market.platform.folder, market.folder / "run.toml", "--nodes", 3, "--detach")
-    begun = existing_run(market.platform, "noised")
+    begun = market.begin("noised", RUN, "--nodes", 3, timeout_s=120)
     begun.follow(lambda event: None, PATIENCE_S)
     stores = [create_store(tmp_path / f"tenant-{n}", rows_of(rows)) for n, rows in enumerate(HISTORIES)]
     for store, tenant in zip(stores, market.tenants, strict=True):
         create_guard(store.folder, read_policy(tenant / FOLDER / POLICY))
     config = load(begun.folder / "config.toml")
-    plain = config.model_copy(update={"federation": config.federation.model_copy(update={"secure_aggregation": False})})
     with known_noise():
-        run_in_process(exchange_of(grid_of(stores), plain, tmp_path), stores[0].dataset().catalogue, tmp_path / "one")
+        run_in_process(
+            exchange_of(grid_of(stores), in_clear(config), tmp_path), stores[0].dataset().catalogue, tmp_path / "one"
+        )
     told = [json.loads((folder / "server.json").read_text()) for folder in (begun.folder, tmp_path / "one")]
     assert told[0] == told[1]
     for model in MODELS:

@@ -10,20 +10,10 @@ import pytest
 from fedrec.client.guard import claim_of
 from fedrec.client.ledger import Ledger
 from fedrec.client.store import TenantStore
-from fedrec.deploy.platform.runs import existing_run
-from tests.deploy.market import fedrec
 from tests.deploy.real import PATIENCE_S, running
 
 pytestmark = pytest.mark.slow
-CONFIG = """
-name = "choice"
-[evaluation]
-ks = [2]
-headline = "NDCG@2"
-[federation]
-min_tenants = 3
-arms = ["federated"]
-timeout_s = 90
+RUN = """
 [privacy]
 epsilon = 8.0
 delta = 1e-6
@@ -35,9 +25,7 @@ l2 = [10.0, 100.0, 1000.0]
 
 def test_tenants_compare_candidates_with_noise_and_no_metric_leaves_without(tmp_path: Path) -> None:
     with running(tmp_path, 3, "--epsilon", "8", "--delta", "1e-6") as market:
-        (market.folder / "run.toml").write_text(CONFIG)
-        fedrec("platform", "run", market.platform.folder, market.folder / "run.toml", "--nodes", 3, "--detach")
-        run = existing_run(market.platform, "choice")
+        run = market.begin("choice", RUN, "--nodes", 3)
         run.follow(lambda event: None, PATIENCE_S)
         found = json.loads((run.folder / "server.json").read_text())
     (ease,) = [card for card in found["models"] if card["model"] == "ease"]

@@ -38,7 +38,7 @@ from tests.deploy import skewed
 from tests.deploy.market import fedrec
 from tests.deploy.middle import DOWN, UP, Middle
 from tests.deploy.real import PATIENCE_S, Market, reachable, wait_until
-from tests.federation import ITEMS, exchange_of, grid_of
+from tests.federation import ITEMS, exchange_of, grid_of, in_clear
 
 pytestmark = pytest.mark.slow
 USERS, EVENTS = 3, 24
@@ -46,18 +46,7 @@ REFUSED = b"HTTP/1.1 401 "
 PULL, PUSH = "/v1/fleet/pull-object", "/v1/fleet/push-object"
 BEHIND_S, AHEAD_S = -240.0, 3600.0
 """A SuperNode may be up to five minutes behind; what works on the rows may have any time."""
-CONFIG = """
-name = "{name}"
-[evaluation]
-ks = [2]
-headline = "NDCG@2"
-bootstrap = 8
-exclude_seen = false
-[federation]
-min_tenants = 3
-arms = ["federated"]
-timeout_s = 40
-secure_aggregation = {masks}
+RUN = """
 [[models]]
 name = "popularity"
 [[models]]
@@ -126,10 +115,7 @@ def market(tmp_path_factory: pytest.TempPathFactory, rows: list[Rows], middle: M
 
 
 def begun(market: Market, name: str, masks: bool) -> Run:
-    path = market.folder / f"{name}.toml"
-    path.write_text(CONFIG.format(name=name, masks=str(masks).lower()))
-    fedrec("platform", "run", market.platform.folder, path, "--detach")
-    return existing_run(market.platform, name)
+    return market.begin(name, RUN, evaluation="exclude_seen = false", timeout_s=40, secure_aggregation=masks)
 
 
 def ended(run: Run, number: int) -> None:
@@ -173,7 +159,6 @@ def spoken(run: Run, market: Market, folder: Path) -> list[bytes]:
     """The run again in one process below `folder`; the words of each tenant's answers without masks, as they would lie
     on the wire. Left out is what has less than four different values: zeros are no one's secret, and are everywhere."""
     config = load(run.folder / "config.toml")
-    plain = config.model_copy(update={"federation": config.federation.model_copy(update={"secure_aggregation": False})})
     stores = [create_store(folder / path.name, Tenant(path).store.dataset()) for path in market.tenants]
     found: list[np.ndarray] = []
 
@@ -182,7 +167,9 @@ def spoken(run: Run, market: Market, folder: Path) -> list[bytes]:
         found.extend(array.numpy() for array in record.values()) if isinstance(record, ArrayRecord) else None
         return False
 
-    run_in_process(exchange_of(grid_of(stores, heard), plain, folder), stores[0].dataset().catalogue, folder / "server")
+    run_in_process(
+        exchange_of(grid_of(stores, heard), in_clear(config), folder), stores[0].dataset().catalogue, folder / "server"
+    )
     return [array.tobytes() for array in found if len(np.unique(array)) > 3]
 
 

@@ -16,22 +16,14 @@ from fedrec.deploy.platform.metrics import look
 from fedrec.deploy.tenant.folder import Tenant
 from fedrec.deploy.tenant.metrics import Looking
 from fedrec.deploy.tenant.node import free_port
-from tests.deploy.market import fedrec, refused
-from tests.deploy.real import Market, started
+from tests.deploy.market import fedrec, refused, run_file
+from tests.deploy.real import PATIENCE_S, Market, started
 from tests.deploy.test_metrics import read
 
 pytestmark = pytest.mark.slow
-CONFIG = """
-name = "watched"
-[evaluation]
-ks = [2]
-headline = "NDCG@2"
-[federation]
-min_tenants = 3
-arms = ["federated"]
-timeout_s = 120
+RUN = """
 [privacy]
-epsilon = 4.0
+epsilon = {epsilon}
 delta = 1e-5
 [[models]]
 name = "popularity"
@@ -74,8 +66,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Named]:
     """Up, after a run."""
     market = Named(tmp_path_factory.mktemp("watched"))
     with started(market):
-        (market.folder / "run.toml").write_text(CONFIG)
-        fedrec("platform", "run", market.platform.folder, market.folder / "run.toml")
+        market.begin("watched", RUN.format(epsilon=4.0), timeout_s=120).follow(lambda event: None, PATIENCE_S)
         yield market
 
 
@@ -133,9 +124,9 @@ def test_a_tenant_counts_for_itself(market):
 
 def test_a_run_that_nobody_can_pay_for_says_why_it_failed(market):
     """4 and 7.9 are more than the 8 of each tenant. It comes last: the others are about a platform where all is well."""
-    config = CONFIG.replace("watched", "dear").replace("epsilon = 4.0", "epsilon = 7.9")
-    (market.folder / "dear.toml").write_text(config)
-    assert "ended as failed" in refused("platform", "run", market.platform.folder, market.folder / "dear.toml")
+    path = market.folder / "dear.toml"
+    path.write_text(run_file("dear", RUN.format(epsilon=7.9)))
+    assert "ended as failed" in refused("platform", "run", market.platform.folder, path)
     told = " ".join(fedrec("platform", "status", market.platform.folder).split())
     assert "Run dear ended as failed" in told
     assert "It said: " in told

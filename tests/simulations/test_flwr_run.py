@@ -20,7 +20,7 @@ from fedrec.data.catalogue_file import write_catalogue_file
 from fedrec.privacy.secagg.policy import Policy
 from fedrec.server.run import run
 from fedrec.simulations.tenancy import create_roster
-from tests.federation import config_of, exchange_of, grid_of, rows_of
+from tests.federation import config_of, exchange_of, grid_of, in_clear, rows_of
 
 APP = Path(__file__).resolve().parents[2] / "examples" / "flower_app"
 ROWS = [{"ann": "abcd", "bob": "bcde"}, {"cat": "abce", "dan": "cdef"}, {"eve": "fedc", "fay": "acef"}]
@@ -77,7 +77,12 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 
 def tenants(folder: Path) -> list[TenantStore]:
-    stores = [create_store(folder / "tenants" / f"tenant-{n}", rows_of(rows)) for n, rows in enumerate(ROWS)]
+    """Without masks."""
+    return [create_store(folder / "tenants" / f"tenant-{n}", rows_of(rows)) for n, rows in enumerate(ROWS)]
+
+
+def masked_tenants(folder: Path) -> list[TenantStore]:
+    stores = tenants(folder)
     roster = create_roster(stores, folder / "roster.txt")
     for store in stores:
         pin_roster(store.folder, roster, Policy(min_cohort=3, min_degree=2))
@@ -88,7 +93,7 @@ def tenants(folder: Path) -> list[TenantStore]:
 def test_flwr_run_gives_the_result_of_the_in_process_engine(tmp_path: Path, processes: Processes) -> None:
     federation = {"secure_aggregation": True, "min_tenants": 3, "arms": ["federated"]}
     config = config_of(federation=federation, models=MODELS)
-    stores = tenants(tmp_path / "real")
+    stores = masked_tenants(tmp_path / "real")
     catalogue = stores[0].dataset().catalogue
     write_catalogue_file(catalogue, tmp_path / "catalogue.parquet")
     (tmp_path / "config.toml").write_text(to_toml(config))
@@ -110,11 +115,8 @@ def test_flwr_run_gives_the_result_of_the_in_process_engine(tmp_path: Path, proc
     subprocess.run(started, env=processes.environment, check=True, capture_output=True, timeout=180)
     wait_for(tmp_path / "server" / "server.json", processes.home)
 
-    here = tenants(tmp_path / "here")
-    plain = config_of(federation=federation | {"secure_aggregation": False}, models=MODELS)
-    for store in here:
-        (store.folder / "secagg").rename(store.folder / "unused")
-    run(exchange_of(grid_of(here), plain, tmp_path / "here"), catalogue, tmp_path / "here" / "server")
+    here = exchange_of(grid_of(tenants(tmp_path / "here")), in_clear(config), tmp_path / "here")
+    run(here, catalogue, tmp_path / "here" / "server")
     read = [json.loads((folder / "server" / "server.json").read_text()) for folder in (tmp_path, tmp_path / "here")]
     assert read[0] == read[1]
 

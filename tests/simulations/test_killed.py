@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ class Simulation:
             time.sleep(0.005)
 
     def has_written(self) -> bool:
-        return self.out.exists() and any(path.stat().st_mtime > self.started for path in self.out.iterdir())
+        return self.out.exists() and any(is_newer(path, self.started) for path in self.out.iterdir())
 
     def end(self) -> None:
         _, errors = self.process.communicate()
@@ -45,6 +46,13 @@ class Simulation:
     def kill(self) -> None:
         self.process.kill()
         self.process.communicate()
+
+
+def is_newer(path: Path, moment: float) -> bool:
+    """What is being written may have another name by now."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_mtime > moment
+    return False
 
 
 def lines(out: Path) -> int:

@@ -12,7 +12,7 @@ from fedrec.cli.exits import FAILED, say
 from fedrec.config import load
 from fedrec.deploy.platform.folder import Platform
 from fedrec.deploy.platform.runs import CONFIG, Run, existing_run, new_run, read_config, wait_for_nodes
-from fedrec.deploy.platform.schedule import Clock, Schedule, SystemClock, repeat
+from fedrec.deploy.platform.schedule import Schedule, SystemClock, repeat
 from fedrec.deploy.platform.series import Series
 from fedrec.errors import ConfigError, RoundFailed
 from fedrec.server.events import Event
@@ -44,7 +44,7 @@ def chosen_run(platform: Platform, configuration: Path | None, resume: str | Non
 def carry_out(platform: Platform, begun: Run, manner: Manner) -> None:
     """Submit a run and follow it to its end, with what it found at last."""
     least = manner.nodes or load(begun.folder / CONFIG).federation.min_tenants
-    typer.echo(f"{wait_for_nodes(platform, least, manner.patience_s)} nodes are online", err=True)
+    typer.echo(f"{wait_for_nodes(platform.flower, least, manner.patience_s)} nodes are online", err=True)
     begun.submit()
     if not manner.detach:
         begun.follow(told, manner.patience_s)
@@ -58,7 +58,6 @@ def carry_out_again_and_again(
     schedule: Schedule,
     manner: Manner,
     after: str | None = None,
-    clock: Clock | None = None,
 ) -> None:
     """Runs of one configuration at the times of a schedule, each after the newest that was finished.
 
@@ -84,7 +83,7 @@ def carry_out_again_and_again(
     def failed(error: Exception) -> None:
         say(f"{error} The next run follows {series.last_finished() or after or 'no other run'}.")
 
-    if repeat(schedule, clock or SystemClock(), last, once, failed):
+    if repeat(schedule, SystemClock(), last, once, failed):
         raise typer.Exit(FAILED)
 
 

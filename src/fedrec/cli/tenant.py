@@ -245,12 +245,15 @@ def forget(
 
 @app.command("open")
 def open_again(folder: Folder) -> None:
-    """Let a new run choose and read the test again; take in rows that wait. What the last run measured is removed."""
+    """Let the next run choose and read the test again; rows that wait come in. What was measured here is removed.
+
+    While the tenant is up, this waits for the next run to begin; runs that have begun are not disturbed.
+    """
     with one_line_errors():
         from fedrec.deploy.tenant import rows
         from fedrec.deploy.tenant.folder import Tenant
 
-        rows.open_again(Tenant(folder).store)
+        typer.echo(f"open for another run{_when(rows.open_again(Tenant(folder).store))}")
 
 
 def _when(change: Change) -> str:

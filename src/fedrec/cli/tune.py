@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -38,7 +39,7 @@ def tune(
         str,
         typer.Argument(
             metavar="PRESET|CONFIG.toml",
-            help="A preset or a TOML file; its [tune.space] says what is searched.",
+            help=escape("A preset or a TOML file; its [tune.space] says what is searched."),
             autocompletion=completion.configurations,
         ),
     ],
@@ -47,7 +48,9 @@ def tune(
     ],
     trials: Annotated[
         int,
-        typer.Option(min=1, help="How many in all, those before --resume among them; [privacy] splits its budget so."),
+        typer.Option(
+            min=1, help=escape("How many in all, those before --resume among them; [privacy] splits its budget so.")
+        ),
     ] = 20,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds after which no trial begins.", show_default="none")
@@ -59,7 +62,7 @@ def tune(
     """Search hyper-parameters of one recommender and of its training, on validation only.
 
     Each trial is a federated run up to the choice on validation; no tenant's test is read. The best values so far are
-    written after each trial as a configuration for `fedrec simulate`. Under [privacy] all trials together have its
+    written after each trial as a configuration for `fedrec simulate`. Under \\[privacy] all trials together have its
     budget, and the ledgers of the search lie beside --out.
     """
     with one_line_errors():

@@ -122,7 +122,7 @@ def kept_vectors(folder: Path) -> VectorFile | None:
     return read_vectors(found[0], source=source.read_text(encoding="utf-8") if source.exists() else None)
 
 
-def read_vectors(path: str | Path, name: str = IMAGE, source: str | None = None) -> VectorFile:
+def read_vectors(path: str | Path, source: str | None = None) -> VectorFile:
     """The vectors of a file; more than `MAX_WIDTH` coordinates are projected by public signs.
 
     source: names the model that made the vectors, such as "clip-vit-b32 1.0". Tenants with catalogues of their own
@@ -144,7 +144,7 @@ def read_vectors(path: str | Path, name: str = IMAGE, source: str | None = None)
     whole = hashlib.sha256(content).hexdigest()
     said = f"{width} {source}" if source is not None else f"{width} {whole}"
     digest = hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
-    return VectorFile(name, item_ids, projected(vectors.astype(np.float64)), digest, whole)
+    return VectorFile(IMAGE, item_ids, projected(vectors.astype(np.float64)), digest, whole)
 
 
 def projected(vectors: AnyArray) -> Float32Array:

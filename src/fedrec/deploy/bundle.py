@@ -11,6 +11,7 @@ import io
 import tomllib
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from flwr.app import Context, Message
@@ -37,7 +38,7 @@ build-backend = "setuptools.build_meta"
 [project]
 name = "{name}"
 version = "{version}"
-description = "The apps of fedrec {version} as installed by each party, and nothing else"
+description = "{description}"
 license = {{ file = "LICENSE" }}
 requires-python = ">=3.11"
 dependencies = ["flwr>=1.41,<1.43"]
@@ -65,6 +66,18 @@ app = {side}_app("{version}")
 _LICENSE = "Apache-2.0, see https://www.apache.org/licenses/LICENSE-2.0\n"
 
 
+@dataclass(frozen=True)
+class Project:
+    """What Flower wants to know of an app. package: has the two apps, as `app` in `server.py` and in `client.py`.
+    run_keys: what a run may be told."""
+
+    name: str
+    package: str
+    version: str
+    description: str
+    run_keys: tuple[str, ...]
+
+
 def sources(version: str = __version__) -> dict[str, str]:
     """Every Python file of the bundle that asks for `version`, by its path in the bundle."""
     sides = {f"{PACKAGE}/{side}.py": _SIDE.format(side=side, version=version) for side in ("server", "client")}
@@ -73,9 +86,16 @@ def sources(version: str = __version__) -> dict[str, str]:
 
 def write_bundle(folder: Path, version: str = __version__) -> Path:
     """Write the app that `flwr run` takes, and return its folder."""
-    keys = "\n".join(f'{key} = ""' for key in RUN_KEYS)
-    pyproject = _PYPROJECT.format(name=NAME, version=version, package=PACKAGE, keys=keys)
-    for path, text in {"pyproject.toml": pyproject, "LICENSE": _LICENSE, **sources(version)}.items():
+    description = f"The apps of fedrec {version} as installed by each party, and nothing else"
+    return write_app(folder, Project(NAME, PACKAGE, version, description, RUN_KEYS), sources(version))
+
+
+def write_app(folder: Path, project: Project, files: Mapping[str, str]) -> Path:
+    """Write an app of Flower's and return its folder. files: its Python files, by their path in it."""
+    keys = "\n".join(f'{key} = ""' for key in project.run_keys)
+    told = {key: getattr(project, key) for key in ("name", "package", "version", "description")}
+    pyproject = _PYPROJECT.format(keys=keys, **told)
+    for path, text in {"pyproject.toml": pyproject, "LICENSE": _LICENSE, **files}.items():
         write_text(folder / path, text)
     return folder
 

@@ -13,10 +13,10 @@ def whole(name: str, value: object, at_least: int = 1) -> None:
         raise ConfigError(f"Expected a whole number {name}={value!r} >= {at_least}.")
 
 
-def optional_whole(name: str, value: object, at_least: int = 1) -> None:
+def optional_whole(name: str, value: object) -> None:
     """As `whole`; None passes."""
     if value is not None:
-        whole(name, value, at_least)
+        whole(name, value)
 
 
 def boolean(name: str, value: object) -> None:

@@ -16,7 +16,8 @@ SOON_DAYS = 30
 CURES = {
     "budget-spent": "the run would cost its users more than they have left. Only its owner can give more; runs go on "
     "without it where federation.min_tenants allows it",
-    "test-already-read": "it was scored before; its owner says `fedrec tenant open` before the next run",
+    "test-already-read": "it was scored before; its owner says `fedrec tenant open`, or takes in new rows, before the "
+    "next run, and the tenant may stay up",
     "forged-roster": "it knows another roster; give everyone the same invitation, to join again with",
     "wrong-version": "it has another version of fedrec; install the same everywhere",
     "noise-required": "it has a privacy budget; give the run [privacy]",

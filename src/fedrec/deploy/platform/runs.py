@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedrec.config import Config, parse, to_toml
+from fedrec.deploy.flower import Flower
 from fedrec.deploy.platform.folder import CATALOGUE, ROSTER, RUNS, Platform
 from fedrec.deploy.supervisor import is_up
 from fedrec.errors import ConfigError, ProtocolError, RoundFailed
@@ -153,11 +154,11 @@ def existing_run(platform: Platform, name: str | None) -> Run:
     return Run(platform, runs[name] if name else folders[-1].parent)
 
 
-def wait_for_nodes(platform: Platform, least: int, patience_s: float) -> int:
+def wait_for_nodes(flower: Flower, least: int, patience_s: float) -> int:
     """Wait until so many nodes are online; how many are. Raises RoundFailed if they do not come."""
     deadline = time.monotonic() + patience_s
     while True:
-        online = sum(status == "online" for status in platform.flower.nodes().values())
+        online = sum(status == "online" for status in flower.nodes().values())
         if online >= least:
             return online
         if time.monotonic() > deadline:

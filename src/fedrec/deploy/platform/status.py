@@ -57,11 +57,6 @@ class Status:
     alarms: tuple[str, ...] = ()
     why: str | None = None
 
-    @property
-    def is_under_way(self) -> bool:
-        """Whether the run goes on by itself."""
-        return self.up and self.run is not None and not is_over(self.run_status)
-
     def name_of(self, node: int | None) -> str:
         """Who has this number of Flower's."""
         found = [one.name for one in self.tenants if one.node == node]

@@ -71,6 +71,7 @@ class Catalogue:
 class Ranking:
     """What a recommender learns: to rank first what came next. See `Task`.
 
+    rehearsed: the network and the loss were tried on made-up users, so that private steps need not look at real ones.
     Raises ModelError for a plan with item dropout where items have no content.
     """
 
@@ -78,6 +79,7 @@ class Ranking:
     batches: Batches
     plan: LocalTraining
     private: tuple[str, ...]
+    rehearsed: bool = False
 
     def __post_init__(self) -> None:
         if self.plan.item_dropout and self.catalogue.content is None:

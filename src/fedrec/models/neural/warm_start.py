@@ -11,12 +11,12 @@ from fedrec.models.neural.protocol import RESIDUAL, TOWER
 from fedrec.models.protocols import AnyArray, Float32Array
 
 
-def warm_start(factors: AnyArray, dim: int, scale: float = ROW_STD) -> dict[str, Float32Array]:
+def warm_start(factors: AnyArray, dim: int) -> dict[str, Float32Array]:
     """The residuals of the items, as first weights by name.
 
     factors: (num_items, rank), such as ALS' or PCA's. Their strongest `dim` directions are kept, by singular value, and
-    a smaller rank is filled with zeros; inner products keep their proportions. scale: root mean square of the entries.
-    Raises ModelError if the factors are not a matrix of finite numbers with something in it.
+    a smaller rank is filled with zeros; inner products keep their proportions, and entries have a root mean square of
+    ROW_STD. Raises ModelError if the factors are not a matrix of finite numbers with something in it.
     """
     if factors.ndim != 2 or not np.isfinite(factors).all() or not factors.any():
         raise ModelError(f"Expected finite factors (num_items, rank) that are not all 0, got shape {factors.shape}.")
@@ -24,7 +24,7 @@ def warm_start(factors: AnyArray, dim: int, scale: float = ROW_STD) -> dict[str,
     kept = min(dim, len(strengths))
     rows = np.zeros((len(factors), dim))
     rows[:, :kept] = left[:, :kept] * strengths[:kept]
-    return {RESIDUAL: (rows * scale / np.sqrt((rows**2).mean())).astype(np.float32)}
+    return {RESIDUAL: (rows * ROW_STD / np.sqrt((rows**2).mean())).astype(np.float32)}
 
 
 def with_tower(rows: AnyArray, content: AnyArray, counts: AnyArray, l2: float) -> dict[str, Float32Array]:
