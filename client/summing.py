@@ -35,6 +35,6 @@ def bounded_sum(
     freeze(network, plan)
     catalogue, histories = rows.catalogue()
     batches = Batches(histories, model.objective, model.max_length, plan.batch_size, may_be_empty=True)
-    task = UserRanking(Ranking(catalogue, batches, plan, model.private))
+    task = UserRanking(Ranking(catalogue, batches, plan, model.private, rows.rehearsed))
     names = sorted(name for name, _ in network.named_parameters() if not plan.freezes(name))
     return BoundedSum(network, task, names, terms).contribution()

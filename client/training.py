@@ -23,7 +23,7 @@ from fedrec.messages import part
 from fedrec.models import ItemFeatures, Recommender
 from fedrec.models.neural.batches import Batches
 from fedrec.models.neural.network import Network, arrays_of, freeze
-from fedrec.models.neural.objectives import Catalogue, Ranking, Task
+from fedrec.models.neural.objectives import Catalogue, Ranking, Rehearsed, Task
 from fedrec.models.neural.plan import LocalTraining, Progress, scheduled
 from fedrec.models.neural.protocol import NeuralModel, public_weights, tensor_of
 from fedrec.models.neural.randomness import seed_dropout, stream
@@ -43,14 +43,13 @@ class LocalRows:
     """What a client trains on.
 
     content: (num_items, content_dim) public vectors, or None. assortment: (num_items,) which items are ranked; None is
-    the whole catalogue. Events on items outside of it are left out. rehearsed: what is trained on them was tried on
-    made-up users, see `client.rehearsal`.
+    the whole catalogue. Events on items outside of it are left out. rehearsed: see `Ranking`.
     """
 
     histories: Histories
     content: Float32Array | None = None
     assortment: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None
-    rehearsed: bool = False
+    rehearsed: Rehearsed | None = None
 
     def catalogue(self) -> tuple[Catalogue, Histories]:
         """The items that are ranked, and the histories in their positions."""

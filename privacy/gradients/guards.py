@@ -1,6 +1,7 @@
 """What is looked at before a private step is believed: that users are apart, and that their gradients are complete.
 
-Both checks run on a few users of a round's first batch. What the layers alone show is refused in `per_user`.
+Both checks run on a few users of a round's first batch, and on made-up ones where a server could have chosen weights
+under which rounding looks like a missing part. What the layers alone show is refused in `per_user`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from fedrec.errors import ModelError
 from fedrec.models.neural.randomness import Dropout
 
 CHECKED = 16
-"""Users of the first batch that are looked at."""
+"""Users that are looked at."""
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-9}
 """Relative to the norms of the users. What is left out of a gradient is a part of it, not a rounding error."""
 
@@ -23,16 +24,18 @@ P = TypeVar("P", bound="Part")
 
 
 class Part(Protocol):
-    """Some users of a step."""
+    """Some users of a step; rows after them are made up, and fill the part to its shape."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Users."""
+        ...
 
     def some(self: P, rows: slice) -> P:
         """Some of them, with what was drawn for them."""
         ...
 
     def losses(self, network: Any) -> Tensor:
-        """(batch,) the loss of each user."""
+        """(rows,) the loss of each user, then of each row that is made up."""
         ...
 
 

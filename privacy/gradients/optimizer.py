@@ -35,7 +35,7 @@ class NoisyOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus has no types
         self._source = noise or NoiseSource()
         self._sums: dict[nn.Parameter, Tensor] = {}
         self.norms: Tensor = torch.empty(0)
-        """(batch,) of the users of the last part, before they were bounded. Private."""
+        """(rows,) of the last part, before they were bounded. Private."""
 
     def clip_and_accumulate(self) -> None:
         """Add the users of one part of a batch to the noise."""

@@ -21,7 +21,7 @@ from fedrec.errors import ModelError
 from fedrec.models.neural.items import RowEmbedding
 from fedrec.privacy.gradients.recurrence import UserRecurrence, recurrence_gradients
 from fedrec.privacy.gradients.rows import UserRows, row_gradients
-from fedrec.privacy.gradients.terms import MOST_USERS
+from fedrec.privacy.gradients.terms import MOST_USERS, rows_for
 
 STAND_INS: dict[type[nn.Module], Callable[[Any], nn.Module]] = {RowEmbedding: UserRows, nn.GRU: UserRecurrence}
 MIXING = (nn.modules.batchnorm._BatchNorm,)
@@ -95,16 +95,21 @@ class PerUser:
         for table in self.tables:
             table.forget()
 
+    def forget_gradients(self) -> None:
+        """Forget those of the part before, of each user and of all."""
+        for parameter in self._network.parameters():
+            parameter.grad = None
+            parameter.grad_sample = None  # type: ignore[attr-defined]  # Opacus leaves gradients of users here
+
     @property
     def dense_values(self) -> int:
         """Numbers in one user's gradient without the rows of tables."""
         tables = {id(layer.weight) for _, _, layer in self._places if isinstance(layer, RowEmbedding)}
         return sum(p.numel() for p in self._network.parameters() if p.requires_grad and id(p) not in tables)
 
-    @property
-    def most(self) -> int:
-        """Users of one part of a batch."""
-        return max(1, min(MOST_USERS, MOST_VALUES // max(1, self.dense_values)))
+    def rows(self, expected: int) -> int:
+        """Rows of every part of a step of so many expected users."""
+        return rows_for(expected, min(MOST_USERS, MOST_VALUES // max(1, self.dense_values)))
 
     def check_gradients(self) -> None:
         """Raises ModelError where a parameter has no gradients per user, or a table has one that is not per user."""
@@ -113,6 +118,13 @@ class PerUser:
                 raise ModelError(f"'{name}' has no gradient per user; it is used outside its layer, or not at all.")
         if any(table.weight.grad is not None for table in self.tables):
             raise ModelError("A table is used other than by its one lookup, and that part of a gradient has no bound.")
+
+    def silence(self, users: int) -> None:
+        """Overwrite the gradients of all rows but the first so many with 0: those are made up."""
+        for parameter in self._network.parameters():
+            sample = sample_of(parameter)
+            if sample is not None:
+                sample[users:] = 0.0
 
     def sums(self) -> dict[str, Tensor]:
         """The gradients of users added up, by parameter."""

@@ -35,8 +35,13 @@ class UserTask(Protocol):
         """Users who may be drawn."""
         ...
 
-    def parts(self, chosen: NDArray[np.int64], most: int, generator: torch.Generator) -> Iterator[Part]:
-        """The users at positions `chosen`, at most so many at a time."""
+    @property
+    def rehearsed(self) -> bool:
+        """Whether the network and the loss were tried on made-up users; else the first real ones are looked at."""
+        ...
+
+    def parts(self, chosen: NDArray[np.int64], rows: int, generator: torch.Generator) -> Iterator[Part]:
+        """The users at positions `chosen` in parts of so many rows and one shape, whoever they are."""
         ...
 
 
@@ -65,7 +70,7 @@ class PrivateSteps:
     ) -> None:
         self._task, self._terms = task, terms
         self._secrets = secrets or Secrets()
-        self._passes = Passes(network)
+        self._passes = Passes(network, task.rehearsed)
         self._noisy = NoisyOptimizer(optimizer, self._passes.users, terms, self._secrets.noise)
         self._accountant = RDPAccountant()
         self._noisy.attach_step_hook(self._accountant.get_optimizer_hook_fn(terms.rate))
@@ -80,13 +85,14 @@ class PrivateSteps:
 
     @property
     def norms(self) -> Tensor:
-        """(batch,) of the last part, before they were bounded. Private."""
+        """(rows,) of the last part, before they were bounded; 0 of rows that are made up. Private."""
         return self._noisy.norms
 
     def gradient(self) -> None:
         """Draw the users of a step and leave its noised mean gradient in each parameter's `grad`."""
         chosen = drawn(self._task.num_users, self._terms.rate, self._secrets.sampling)
-        self.gradient_of(list(self._task.parts(chosen, self._passes.users.most, self._generator)))
+        rows = self._passes.users.rows(self._terms.divisor)
+        self.gradient_of(list(self._task.parts(chosen, rows, self._generator)))
 
     def gradient_of(self, parts: list[Part]) -> None:
         """The same for users who are given in parts. No part: noise alone."""

@@ -44,7 +44,7 @@ class BoundedSum:
             raise ModelError(f"Expected the sum over all trained parameters, {sorted(trained)}, got {sorted(names)}.")
         self._task, self._terms, self._stream = task, terms, sampling or Keystream()
         self._generator = torch.Generator().manual_seed(secret_seed(self._stream))
-        self._passes = Passes(network)
+        self._passes = Passes(network, task.rehearsed)
         self._parameters = [trained[name] for name in names]
         self._sums = [torch.zeros(parameter.shape, dtype=torch.float64) for parameter in self._parameters]
         self._votes = 0.0
@@ -54,15 +54,16 @@ class BoundedSum:
         chosen = drawn(self._task.num_users, self._terms.rate, self._stream)
         self._passes.begin(self._generator)
         try:
-            for part in self._task.parts(chosen, self._passes.users.most, self._generator):
-                self._passes.run(part, self._forget)
-                self._add()
+            rows = self._passes.users.rows(self._terms.divisor)
+            for part in self._task.parts(chosen, rows, self._generator):
+                self._passes.run(part, self._passes.users.forget_gradients)
+                self._add(len(part))
         finally:
             self._passes.end()
         return self._summed(len(chosen))
 
-    def _add(self) -> None:
-        """The users of one part, each on the grid."""
+    def _add(self, users: int) -> None:
+        """The users of one part, each on the grid, and no votes of rows that are made up."""
         samples = [self._sample(parameter) for parameter in self._parameters]
         factors, norms = bounds(samples, self._terms.clip_norm * SLACK)
         scale = factors / self._terms.step
@@ -71,8 +72,8 @@ class BoundedSum:
         for parameter, part, total in zip(self._parameters, steps, self._sums, strict=True):
             table = self._passes.users.rows_of(parameter)
             total += part.sum(0) if table is None else table.total(part)
-        below = int((norms <= self._terms.clip_norm).sum())
-        self._votes += below * self._vote(True) + (len(norms) - below) * self._vote(False)
+        below = int((norms[:users] <= self._terms.clip_norm).sum())
+        self._votes += below * self._vote(True) + (users - below) * self._vote(False)
 
     def _vote(self, is_below: bool) -> float:
         """In whole steps of the grid."""
@@ -94,8 +95,3 @@ class BoundedSum:
         limit = np.floor(counted * self._terms.user_l2 / self._terms.step)
         values = np.clip(np.concatenate(parts), -limit, limit) * self._terms.step
         return Contribution(self._terms.layout(size), {SUM: values}, counted)
-
-    def _forget(self) -> None:
-        for parameter in self._parameters:
-            parameter.grad = None
-            parameter.grad_sample = None  # type: ignore[attr-defined]  # Opacus leaves gradients of users here

@@ -10,10 +10,21 @@ from fedrec.privacy.mechanisms import SampledGaussian
 
 MOST_USERS = 256
 """Of one part of a batch."""
+LEAST_ROWS = 32
+"""Of one part, but for one row alone: kernels take the last few of a number of rows that this does not divide another
+way, and then a user's gradient would be rounded by the place that others leave."""
 LEAST_CLIP, MOST_CLIP = 1e-6, 1e6
 MOST_DIVISOR, MOST_MULTIPLIER = 10**9, 1e9
 """What a server may ask for. A norm is computed in 32 bits, whose squares below 1e-38 are 0: gradients that weights
 were made up to keep so small would pass any smaller clip unbounded, and noise of a deviation that small would be 0."""
+
+
+def rows_for(expected: int, most: int) -> int:
+    """Rows of every part of a step, whoever is drawn: a public function of the expected number of users and of how many
+    rows memory is for. A quarter of the users, so that few rows are made up; else one row, for a very large network."""
+    if most < LEAST_ROWS:
+        return 1
+    return 1 << (min(max(expected // 4, LEAST_ROWS), most).bit_length() - 1)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from flwr.app import Array, ArrayRecord, RecordDict
 from fedrec.client.devices import bounded_update
 from fedrec.client.guard import PrivacyPolicy
 from fedrec.client.local_training import train_reply
-from fedrec.client.training import LocalRows
+from fedrec.client.training import LocalRows, train
 from fedrec.contribution import add
 from fedrec.data.histories import Histories
 from fedrec.errors import Refusal
@@ -47,21 +47,32 @@ def update(histories: list[list[int]], terms: SumTerms = TERMS, plan: LocalTrain
     return bounded_update(network, MODEL, rows, plan, terms, Progress()).values[SUM]
 
 
-def test_the_whole_update_is_bounded_and_keeps_its_direction() -> None:
+def raw_update(histories: list[list[int]], plan: LocalTraining = PLAN) -> np.ndarray:
+    """What a round of training changes, before it is bounded."""
     network = MODEL.build(6, 0, 0)
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    rows = LocalRows(Histories.from_lists([[0, 1, 2, 3]], 6))
-    bounded_update(network, MODEL, rows, PLAN, TERMS, Progress())
-    whole = torch.cat([(network.state_dict()[name] - before[name]).ravel() for name in sorted(before)]).numpy()
+    before = {name: value.clone().double() for name, value in network.state_dict().items()}
+    train(network, MODEL, LocalRows(Histories.from_lists(histories, 6)), plan, Progress())
+    after = network.state_dict()
+    return torch.cat([(after[name].double() - before[name]).ravel() for name in sorted(before)]).numpy()
+
+
+def test_the_whole_update_is_bounded_and_keeps_its_direction() -> None:
+    whole = raw_update([[0, 1, 2, 3]])
     found = update([[0, 1, 2, 3]])
     assert np.linalg.norm(whole) > 0.3
     assert 0.299 <= np.linalg.norm(found) <= 0.3
     assert found == pytest.approx(whole * 0.3 / np.linalg.norm(whole), abs=TERMS.step)
 
 
-def test_a_short_update_is_only_cut_to_the_grid() -> None:
-    terms = replace(TERMS, clip_norm=1e4)
-    assert update([[0, 1, 2, 3]], terms) == pytest.approx(update([[0, 1, 2, 3]], replace(TERMS, clip_norm=1e3)), abs=2)
+@pytest.mark.parametrize("clip", [1.0, 10.0])
+def test_a_short_update_is_only_cut_to_the_grid(clip: float) -> None:
+    plan, terms = replace(PLAN, learning_rate=0.01), replace(TERMS, clip_norm=clip)
+    whole = raw_update([[0, 1, 2, 3]], plan)
+    assert 10 * terms.step < np.abs(whole).max()
+    assert np.linalg.norm(whole) < clip
+    found = update([[0, 1, 2, 3]], terms, plan)
+    assert found == pytest.approx(whole, abs=terms.step)
+    assert np.array_equal(found / terms.step, np.trunc(whole / terms.step))
 
 
 @pytest.mark.parametrize(("histories", "rate"), [([[0]], 0.1), ([[0, 1, 2, 3]], 1e30)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -86,3 +87,25 @@ def test_users_of_like_length_are_together():
 def test_nobody_to_learn_from_is_an_error():
     with pytest.raises(ModelError, match="Nobody has two events"):
         Batches(Histories.from_lists([[1], []], 3), "next", 5, 4)
+
+
+@pytest.mark.parametrize("objective", ["next", "rest"])
+def test_batches_of_rows_have_one_shape_whoever_is_in_them(objective):
+    """Three users of lengths 9, 2 and 4, two at a time, in the order in which they were given."""
+    rows = Histories.from_lists([[1, 2, 3, 4, 5, 6, 7, 8, 1], [6, 7], [1], [2, 3, 4, 5]], 9)
+    batches = Batches(rows, objective, 5, 8)
+    for chosen, counts in (([0, 1, 2], [2, 1]), ([1], [1]), ([], [])):
+        found = list(batches.of_rows(np.array(chosen, np.int64), 2, torch.Generator().manual_seed(0)))
+        assert [users for _, users in found] == counts
+        for batch, _ in found:
+            shapes = [tuple(value.shape) for value in (batch.inputs, batch.lengths, batch.targets, batch.mask)]
+            assert shapes == [(2, 5), (2,), (2, 5), (2, 5)]
+
+
+def test_rows_after_the_users_are_made_up_of_one_event_and_one_target():
+    ((batch, users),) = Batches(ROWS, "next", 4, 8).of_rows(np.array([1, 0]), 3, torch.Generator().manual_seed(0))
+    assert users == 2
+    assert batch.inputs.tolist() == [[6, 0, 0, 0], [1, 2, 3, 0], [0, 0, 0, 0]]
+    assert batch.lengths.tolist() == [1, 3, 1]
+    assert batch.targets.tolist() == [[7, 0, 0, 0], [2, 3, 4, 0], [0, 0, 0, 0]]
+    assert batch.mask.long().tolist() == [[1, 0, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]]

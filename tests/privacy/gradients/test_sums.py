@@ -33,6 +33,8 @@ TERMS = SumTerms(rate=1.0, clip_norm=0.05, multiplier=2.0, divisor=4, sharers=2)
 class Fixed:
     """A task whose users have the same loss whoever is drawn with them: negatives are those of the first draw."""
 
+    rehearsed = False
+
     def __init__(self, task: UserRanking, users: slice = slice(None)) -> None:
         generator = torch.Generator().manual_seed(1)
         (self._whole,) = task.parts(np.arange(task.num_users), 100, generator)

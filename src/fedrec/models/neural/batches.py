@@ -74,6 +74,16 @@ class Batches:
         for users in of_like_length(chosen, used, most, generator):
             yield self._next(users) if self._objective == "next" else self._rest(users, generator)
 
+    def of_rows(self, positions: IntArray, rows: int, generator: torch.Generator) -> Iterator[tuple[Batch, int]]:
+        """The users at `positions` in their order, and how many each batch has. All batches have one shape, whoever is
+        in them: as many rows as `rows`, inputs and targets as wide as `max_length`. Rows after the users are made up.
+        """
+        chosen = self._users[positions]
+        for start in range(0, len(chosen), rows):
+            users = chosen[start : start + rows]
+            batch = self._next(users) if self._objective == "next" else self._rest(users, generator)
+            yield filled(batch, rows, self._max_length), len(users)
+
     def _next(self, users: IntArray) -> Batch:
         """Each event after the first, from all before it."""
         lengths = np.minimum(self._lengths[users] - 1, self._max_length)
@@ -99,6 +109,26 @@ class Batches:
         mask = torch.from_numpy(places < lengths[:, None])
         at = torch.from_numpy(np.minimum(starts[:, None] + places, len(self._items) - 1))
         return self._items[at] * mask, mask
+
+
+def filled(batch: Batch, rows: int, width: int) -> Batch:
+    """`batch` with made-up rows after its own, of one event and one target, and padding up to `width`."""
+    made_up = torch.arange(width).expand(rows, width) == 0
+    nothing = torch.zeros(rows, width, dtype=torch.int64)
+    return Batch(
+        _put(nothing, batch.inputs),
+        _put(torch.ones(rows, dtype=torch.int64), batch.lengths),
+        _put(nothing, batch.targets),
+        _put(made_up, batch.mask),
+    )
+
+
+def _put(blank: Tensor, values: Tensor) -> Tensor:
+    """A copy of `blank` whose first rows are `values`, and 0 where these have ended."""
+    whole = blank.clone()
+    whole[: len(values)] = 0
+    whole[tuple(slice(size) for size in values.shape)] = values
+    return whole
 
 
 def of_like_length(users: IntArray, used: IntArray, batch_size: int, generator: torch.Generator) -> list[IntArray]:

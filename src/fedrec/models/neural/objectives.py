@@ -67,11 +67,21 @@ class Catalogue:
         return replace(self, kept=torch.empty(len(self.ids)).bernoulli_(1 - share, generator=generator))
 
 
+@dataclass(frozen=True)
+class Rehearsed:
+    """The network and the loss were tried on made-up users, and a user's part can be bounded.
+
+    alike: all rows of a batch are computed alike, to the last bit. Where they are not, users come one by one.
+    """
+
+    alike: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Ranking:
     """What a recommender learns: to rank first what came next. See `Task`.
 
-    rehearsed: the network and the loss were tried on made-up users, so that private steps need not look at real ones.
+    rehearsed: of private steps that are not to look at real users, what made-up ones showed.
     Raises ModelError for a plan with item dropout where items have no content.
     """
 
@@ -79,7 +89,7 @@ class Ranking:
     batches: Batches
     plan: LocalTraining
     private: tuple[str, ...]
-    rehearsed: bool = False
+    rehearsed: Rehearsed | None = None
 
     def __post_init__(self) -> None:
         if self.plan.item_dropout and self.catalogue.content is None:
