@@ -17,9 +17,11 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
-# What fails is tried once more by itself: two markets of processes on two cores can run out of patience.
+# A file with a failure is tried once more by itself: several markets of processes on two cores can run out of patience.
+# Most of the time they wait for each other, so that three workers do not disturb each other much.
+FAILED := import json; print(*{name.split("::")[0] for name in json.load(open(".pytest_cache/v/cache/lastfailed"))})
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow || $(BIN)/python -m pytest -q -m slow --last-failed
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m slow || $(BIN)/python -m pytest -q -m slow $$($(BIN)/python -c '$(FAILED)')
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

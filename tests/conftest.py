@@ -1,10 +1,20 @@
 """Fixtures for all tests: public datasets, fetched once into the cache; a skip says why one is missing."""
 
+from collections.abc import Iterator
+
 import pytest
+from threadpoolctl import threadpool_limits
 
 from fedrec.data.dataset import Dataset
 from fedrec.data.sources import fetch
 from fedrec.errors import FetchError
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As on the command line: the last bits of a solution follow from the number of threads that looked for it."""
+    with threadpool_limits(1):
+        yield
 
 
 def _fetched(name: str) -> Dataset:
