@@ -45,6 +45,11 @@ def told(events: Iterable[Event]) -> dict[int, Told]:
     return rounds
 
 
+def in_clear(config: Config) -> Config:
+    """The same run without masks: sums are of integers, so its result is the same, bit for bit."""
+    return config.model_copy(update={"federation": config.federation.model_copy(update={"secure_aggregation": False})})
+
+
 def replay(
     config: Config, catalogue: Catalogue, tenants: Mapping[int, TenantStore], rounds: Mapping[int, Told], folder: Path
 ) -> dict[int, Told]:
@@ -54,8 +59,7 @@ def replay(
     """
     stores = {n: create_store(folder / "tenants" / one.name, one.dataset()) for n, one in tenants.items()}
     grid = _AsTold(stores, rounds)
-    plain = config.model_copy(update={"federation": config.federation.model_copy(update={"secure_aggregation": False})})
-    exchange = Exchange(grid, plain, EventLog(folder / EVENTS))
+    exchange = Exchange(grid, in_clear(config), EventLog(folder / EVENTS))
     grid.exchange = exchange
     run(exchange, catalogue, folder / "server")
     again = told(read_events(folder / EVENTS))

@@ -115,10 +115,15 @@ def rows_of_run(store: TenantStore, context: Context) -> Iterator[None]:
 
 def is_overdue(store: TenantStore) -> bool:
     """Whether rows have waited for too long, by the tenant's own clock."""
-    since = store.folder / INCOMING / SINCE
-    if waiting(store.folder) is None or not since.exists():
+    if waiting(store.folder) is None:
         return False
-    return abs(time.time() - float(since.read_text(encoding="utf-8"))) > MOST_WAIT_S  # a clock may have been put back
+    try:
+        since = float((store.folder / INCOMING / SINCE).read_text(encoding="utf-8"))
+    except FileNotFoundError:  # another process takes them in just now
+        return False
+    except ValueError:
+        return True
+    return not abs(time.time() - since) <= MOST_WAIT_S  # a clock may have been put back
 
 
 def remove_computed(folder: Path) -> None:

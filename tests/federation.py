@@ -43,11 +43,6 @@ def config_of(federation: Mapping[str, object] | None = None, **changes: object)
     return parse(base | changes)
 
 
-def in_clear(config: Config) -> Config:
-    """The same run without masks: sums are of integers, so its result is the same, bit for bit."""
-    return config.model_copy(update={"federation": config.federation.model_copy(update={"secure_aggregation": False})})
-
-
 def two_tenants(folder: Path) -> list[TenantStore]:
     """The tenants `left` and `right`."""
     return [create_store(folder / name, rows_of(rows, name)) for name, rows in (("left", LEFT), ("right", RIGHT))]

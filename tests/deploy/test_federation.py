@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.killing import kill
+from benchmarks.replay import in_clear
 from fedrec.client.store import create_store
 from fedrec.config import load
 from fedrec.deploy.certificates import create_ca, create_node_key
@@ -23,7 +24,7 @@ from fedrec.errors import RoundFailed
 from fedrec.server.run import run as run_in_process
 from tests.deploy.market import HISTORIES, fedrec
 from tests.deploy.real import PATIENCE_S, Market, running, wait_until
-from tests.federation import exchange_of, grid_of, in_clear, rows_of
+from tests.federation import exchange_of, grid_of, rows_of
 
 pytestmark = pytest.mark.slow
 POPULARITY = """

@@ -157,6 +157,14 @@ def test_one_name_for_all_runs_keeps_nobody_in_for_longer_than_a_week(store, num
     assert not since.exists()
 
 
+def test_a_moment_that_cannot_be_read_keeps_no_rows_waiting(store):
+    ingest_while_up(store)
+    (store.folder / "incoming" / "since").write_text("soon")
+    with pytest.raises(Refusal, match="rows-changed"):
+        answer(store, "first")
+    assert answer(store, "second") == {**OLD, **MORE}
+
+
 @pytest.mark.parametrize("moved", ["both", "old"])
 def test_an_exchange_that_was_cut_short_keeps_no_answer_waiting(store, moved):
     """Between its renames a process was killed: one who shares the lock by then could never end the exchange. Within

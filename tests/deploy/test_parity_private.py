@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.replay import in_clear
 from fedrec.client.guard import FOLDER, POLICY, create_guard, read_policy
 from fedrec.client.ledger import Ledger
 from fedrec.client.store import create_store
@@ -21,7 +22,7 @@ from tests.deploy import seeded
 from tests.deploy.market import HISTORIES
 from tests.deploy.real import PATIENCE_S, Market, started
 from tests.deploy.seeded import known_noise
-from tests.federation import exchange_of, grid_of, in_clear, rows_of
+from tests.federation import exchange_of, grid_of, rows_of
 
 pytestmark = pytest.mark.slow
 MODELS = ("popularity", "ease", "mf")
@@ -69,7 +70,9 @@ def with_known_noise(program: Program) -> Program:
     return replace(program, arguments=(python, str(Path(seeded.__file__)), *module))
 
 
-def test_noised_sums_and_steps_are_those_of_one_process(market: Market, tmp_path: Path) -> None:
+def test_noised_sums_and_steps_are_those_of_one_process(
+    market: Market, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     begun = market.begin("noised", RUN, "--nodes", 3, timeout_s=120)
     begun.follow(lambda event: None, PATIENCE_S)
     stores = [create_store(tmp_path / f"tenant-{n}", rows_of(rows)) for n, rows in enumerate(HISTORIES)]
@@ -80,6 +83,7 @@ def test_noised_sums_and_steps_are_those_of_one_process(market: Market, tmp_path
         run_in_process(
             exchange_of(grid_of(stores), in_clear(config), tmp_path), stores[0].dataset().catalogue, tmp_path / "one"
         )
+    assert "noise alone" not in caplog.text, "an answer that failed, which two sides may have in common"
     told = [json.loads((folder / "server.json").read_text()) for folder in (begun.folder, tmp_path / "one")]
     assert told[0] == told[1]
     for model in MODELS:

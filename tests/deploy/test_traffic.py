@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from flwr.app import ArrayRecord, Message
 
+from benchmarks.replay import in_clear
 from fedrec.client.party import FOLDER as MASKS
 from fedrec.client.required import REQUIRES
 from fedrec.client.store import TEST_READ, create_store
@@ -38,7 +39,7 @@ from tests.deploy import skewed
 from tests.deploy.market import fedrec
 from tests.deploy.middle import DOWN, UP, Middle
 from tests.deploy.real import PATIENCE_S, Market, reachable, wait_until
-from tests.federation import ITEMS, exchange_of, grid_of, in_clear
+from tests.federation import ITEMS, exchange_of, grid_of
 
 pytestmark = pytest.mark.slow
 USERS, EVENTS = 3, 24

@@ -170,6 +170,17 @@ def test_few_users_raise_no_alarm_and_that_is_said(tmp_path):
     assert found["why_not"] == "27 users did something new, of 30 needed"
 
 
+def test_a_run_goes_on_where_new_events_were_scored_before(tmp_path):
+    """Tenants answer one such question about the same rows; another window is another question."""
+    run_over(tmp_path, stores(tmp_path / "one", [Period()]), "run1", PERIOD_S, evaluation=RANKING)
+    late, follow = stores(tmp_path / "two", [Period()] * 2), {"evaluation": RANKING, "freshness": {"after": "run1"}}
+    assert run_over(tmp_path, late, "run2", 2 * PERIOD_S, **follow)["drift"]["why_not"] is None
+    drift = run_over(tmp_path, late, "run3", 2 * PERIOD_S - 100, **follow)["drift"]
+    assert drift["why_not"].startswith("new events were not scored")
+    assert "arm-already-scored" in drift["why_not"]
+    assert drift["popularity"] is not None
+
+
 def test_a_tenant_that_measured_drift_takes_part_in_no_choice_afterwards(tmp_path):
     run_over(tmp_path, stores(tmp_path / "one", [Period()]), "run1", PERIOD_S)
     late = stores(tmp_path / "two", [Period()] * 2)

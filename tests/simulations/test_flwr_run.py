@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.replay import in_clear
 from fedrec.client.party import pin_roster
 from fedrec.client.store import TenantStore, create_store
 from fedrec.config import to_toml
@@ -20,7 +21,7 @@ from fedrec.data.catalogue_file import write_catalogue_file
 from fedrec.privacy.secagg.policy import Policy
 from fedrec.server.run import run
 from fedrec.simulations.tenancy import create_roster
-from tests.federation import config_of, exchange_of, grid_of, in_clear, rows_of
+from tests.federation import config_of, exchange_of, grid_of, rows_of
 
 APP = Path(__file__).resolve().parents[2] / "examples" / "flower_app"
 ROWS = [{"ann": "abcd", "bob": "bcde"}, {"cat": "abce", "dan": "cdef"}, {"eve": "fedc", "fay": "acef"}]

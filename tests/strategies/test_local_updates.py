@@ -10,7 +10,7 @@ from fedrec.errors import Refusal, RoundFailed
 from fedrec.messages import Capacity, Holdout, instruction
 from fedrec.models.neural.plan import LocalTraining
 from fedrec.privacy.fixed_point import add
-from fedrec.strategies.local_updates import LARGEST_LOSS, TrainBody, mean_update, plan_params, update_words
+from fedrec.strategies.local_updates import LARGEST_LOSS, StepNoise, TrainBody, mean_update, plan_params, update_words
 
 START = {"w": np.array([[1.0, 2.0], [3.0, 4.0]], np.float32), "b": np.array([0.5], np.float32)}
 LOCAL = LocalTraining(update_norm=100.0, max_users=4)
@@ -92,6 +92,14 @@ def test_arrays_of_another_shape_are_refused():
     asked = body()
     with pytest.raises(Refusal, match="arrays that were sent"):
         update_words(asked, instruction(asked, START), {"w": np.zeros(4, np.float32)}, (2, 1.0), "shop")
+
+
+def test_noise_that_devices_share_is_never_made_by_each():
+    """The ledger would note rounds of a chance that nobody vouches for."""
+    terms = {"rate": 0.1, "clip_norm": 1.0, "multiplier": 1.0, "devices": 5}
+    assert StepNoise(**terms, placement="distributed").devices == 5
+    with pytest.raises(ValueError, match="placement is 'distributed'"):
+        StepNoise(**terms, placement="local")
 
 
 def test_a_round_without_users_has_no_mean():
